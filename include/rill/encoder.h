@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* A causal linear-attention encoder that runs models trained elsewhere, one step at a time, in constant
+ * memory.
+ *
+ * A model is immutable and may be shared by any number of threads and streams; what a stream has heard lives
+ * in an encoder state of constant size. The file format is described in docs/model-format.md. */
+#ifndef RILL_ENCODER_H
+#define RILL_ENCODER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rill/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct rill_model rill_model;
+
+/* What stands in a model file, beside the weights. Text fields are always terminated. */
+typedef struct rill_model_info {
+    char id[64];          /* model.id: a name for people */
+    char licence[128];    /* model.licence */
+    char fingerprint[17]; /* 16 hex digits over weights and metadata: two models differ here when their
+                             embeddings may */
+    /* front end */
+    unsigned sample_rate_hz;
+    size_t window_samples, hop_samples, fft_size, mel_bands;
+    double mel_hz_min, mel_hz_max;
+    double log_floor, feature_mean, feature_scale;
+    /* network */
+    size_t frames_per_step, layers, model_dim, heads, feed_forward_dim, convolution_kernel, embedding_dim;
+    double normalizer_epsilon, norm_epsilon;
+    /* pooling of a segment: mean of the steps' embeddings weighted by speech probability */
+    double skipped_start_seconds;
+    /* derived */
+    size_t parameters;       /* float count of the network */
+    size_t state_size;       /* bytes of one encoder state */
+    double steps_per_second; /* sample_rate_hz / (hop_samples · frames_per_step) */
+    double latency_seconds; /* from a sample to the embedding that has seen it at the latest: step + window −
+                               hop */
+} rill_model_info;
+
+/* Reads a model. Every offset, shape, dtype and overlap of the file is checked before use. Allocates.
+ * RILL_NOT_FOUND, RILL_IO_ERROR, RILL_BAD_FORMAT, RILL_UNSUPPORTED, RILL_OUT_OF_MEMORY; why (or NULL) names
+ * the file and the tensor or key. The caller closes *model. */
+RILL_API rill_status rill_model_open(const char *path, rill_model **model, rill_error *why);
+
+/* The same from size bytes in memory, which are borrowed until rill_model_close; any alignment. name appears
+ * in errors. */
+RILL_API rill_status rill_model_from_memory(const char *name, const void *bytes, size_t size,
+                                            rill_model **model, rill_error *why);
+
+/* Frees what the model holds; NULL is allowed. No state made with the model may be stepped afterwards. */
+RILL_API void rill_model_close(rill_model *model);
+
+RILL_API const rill_model_info *rill_model_get_info(const rill_model *model);
+
+/* A metadata value by its key, or NULL; owned by the model. */
+RILL_API const char *rill_model_text(const rill_model *model, const char *key);
+
+/* A metadata value read as a finite number; fallback when the key is absent or no number. */
+RILL_API double rill_model_number(const rill_model *model, const char *key, double fallback);
+
+/* A float32 tensor by its name, e.g. one the tracker needs: its values, owned by the model, and its shape (up
+ * to 4 dimensions, unused ones 1). NULL when absent or not float32. */
+RILL_API const float *rill_model_tensor(const rill_model *model, const char *name, size_t shape[4]);
+
+/* Bytes of one stream's memory: the state, then the workspace of a call. Plain memory without pointers,
+ * aligned to RILL_STATE_ALIGNMENT; memcpy moves it, a copy forks it. */
+#define RILL_STATE_ALIGNMENT 64
+RILL_API size_t rill_encoder_size(const rill_model *model);
+RILL_API void rill_encoder_init(const rill_model *model, void *encoder);
+RILL_API void rill_encoder_reset(const rill_model *model, void *encoder);
+
+/* One step: log_mel [frames_per_step][mel_bands], normalised as the front end gives them, oldest frame first
+ * → embedding [embedding_dim] of unit length, and the logit that someone speaks. A step with a value that is
+ * not finite is not taken in: the state stays, the embedding is all NaN and the logit −∞. Real-time safe. */
+RILL_API void rill_encoder_step(const rill_model *model, void *encoder, const float *log_mel,
+                                float *embedding, float *speech_logit);
+
+/* steps × the same, faster: log_mel [steps][frames_per_step][mel_bands] → embeddings [steps][embedding_dim],
+ * speech_logits [steps]. Agrees with single steps to rounding (1e-5), on every split. Real-time safe, but
+ * takes its time. */
+RILL_API void rill_encoder_prefill(const rill_model *model, void *encoder, size_t steps, const float *log_mel,
+                                   float *embeddings, float *speech_logits);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* The attention library whole. The encoder is <rill/encoder.h>; what listens is in <rill/stream/>. */
+#ifndef RILL_RILL_H
+#define RILL_RILL_H
+
+#include <rill/attention.h>
+#include <rill/status.h>
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* The only room that knows what a CPU is: one table of function pointers, each with its formula.
+ *
+ * reference.c gives each its plain meaning, sums in double; vector.c computes the same in float, compiled
+ * once per instruction set; dispatch.c chooses. Every table is checked against the reference on random shapes
+ * (tests/test_kernels.c). Nothing here allocates. Pointers need no alignment; outputs may not overlap inputs
+ * unless said. */
+#ifndef RILL_KERNELS_H
+#define RILL_KERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <rill/status.h>
+
+/* One head's share of a sequence. Rows of successive steps lie stride floats apart (time-major storage). */
+typedef struct rill_head_sequence {
+    size_t length;
+    const float *queries;   /* φ(q): row t at queries + t · query_stride, key_dim floats */
+    const float *keys;      /* φ(k), key_dim floats */
+    const float *values;    /* value_dim floats */
+    const float *log_decay; /* NULL: no decay */
+    size_t query_stride, key_stride, value_stride;
+    size_t decay_stride; /* 0: the same at every step */
+    bool decay_per_key;  /* log_decay rows hold key_dim floats instead of one */
+    float *output;       /* value_dim floats a row */
+    size_t output_stride;
+} rill_head_sequence;
+
+typedef struct rill_kernels {
+    const char *name;
+
+    /* y[n][o] = bias[o] + Σ_i weight[o][i] x[n][i]; x [count][inputs], weight [outputs][inputs], y
+     * [count][outputs] */
+    void (*dense)(size_t count, size_t inputs, size_t outputs, const float *x, const float *weight,
+                  const float *bias, float *y);
+
+    /* y = (x − mean) / √(variance + epsilon) · weight + bias over each row of dim; x, y [count][dim]; y may
+     * be x */
+    void (*layer_norm)(size_t count, size_t dim, const float *x, const float *weight, const float *bias,
+                       float epsilon, float *y);
+
+    /* y[i] = elu(x[i]) + 1; y may be x */
+    void (*elu1)(size_t count, const float *x, float *y);
+
+    /* y[i] = x[i] · sigmoid(x[i]); y may be x */
+    void (*silu)(size_t count, const float *x, float *y);
+
+    /* y[i] = a[i] · sigmoid(b[i]); y may be a or b */
+    void (*gate)(size_t count, const float *a, const float *b, float *y);
+
+    /* Causal depthwise convolution: y[t][c] = bias[c] + Σ_j weight[c][j] x[t + j][c], j < taps, oldest tap
+     * first; x [count + taps − 1][channels], y [count][channels] */
+    void (*depthwise)(size_t count, size_t channels, size_t taps, const float *x, const float *weight,
+                      const float *bias, float *y);
+
+    /* The recurrence of <rill/attention.h> on one head, step by step: S [key_dim][value_dim] and, when z is
+     * not NULL, z [key_dim] are taken on and left behind; output is multiplied by scale, or normalised when z
+     * is given. All values are finite. */
+    void (*recurrent)(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
+                      const rill_head_sequence *sequence);
+
+    /* The same, several steps for one pass over S. */
+    void (*chunk)(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
+                  const rill_head_sequence *sequence);
+} rill_kernels;
+
+/* The table in use: what this CPU does best, or RILL_KERNELS=name when the CPU can run it. Chosen at the
+ * first call, the same for every thread. Exported for rill's own libraries; no part of the public interface.
+ */
+RILL_API const rill_kernels *rill_kernels_get(void);
+
+/* Every table that was compiled in, the reference first; *runs_here tells whether this CPU can run it. NULL
+ * past the end. */
+RILL_API const rill_kernels *rill_kernels_at(size_t index, bool *runs_here);
+
+#endif
