@@ -157,8 +157,7 @@ static inline void write_model(model_writer *to, const model_sizes *sizes) {
         (size_t)snprintf(to->header + to->header_size, sizeof to->header - to->header_size, "}");
 }
 
-/* A whole model file of these sizes. The weights depend on the seed and the order of the data, the rest only
- * on the sizes. */
+/* A whole model file of these sizes, with the same values by name whether reversed or not. */
 static inline file_bytes model_bytes(const model_sizes *sizes, uint64_t seed, bool reversed) {
     model_writer *to = calloc(1, sizeof *to);
     write_model(to, sizes); /* to count */
