@@ -11,8 +11,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+extern const conformance_family conformance_onnx_attention;
+
 /* The first that knows a case runs it. */
 static const conformance_family *const families[] = {
+    &conformance_onnx_attention,
     NULL,
 };
 
