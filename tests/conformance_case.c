@@ -100,8 +100,10 @@ void conformance_case_close(conformance_case *c) {
     free(c);
 }
 
-const conformance_result *conformance_case_result(const conformance_case *c) {
-    return &c->result;
+conformance_result conformance_case_take_result(conformance_case *c) {
+    conformance_result result = c->result;
+    c->result = (conformance_result){0};
+    return result;
 }
 
 const char *conformance_folder(const conformance_case *c) {

@@ -15,6 +15,7 @@ typedef struct conformance_result {
 /* NULL, and the reason in message, when the file cannot be read. */
 conformance_case *conformance_case_open(const char *path, char *message, size_t message_size);
 void conformance_case_close(conformance_case *c);
-const conformance_result *conformance_case_result(const conformance_case *c);
+/* What was found since the last call. */
+conformance_result conformance_case_take_result(conformance_case *c);
 
 #endif
