@@ -13,17 +13,18 @@
 
 #include <rill/status.h>
 
-/* One head's share of a sequence. Rows of successive steps lie stride floats apart (time-major storage). */
+/* One state head's share of a sequence. Rows of successive steps lie stride floats apart (time-major
+ * storage). query_group query heads, 1 …, read the state; theirs lie side by side. */
 typedef struct rill_head_sequence {
-    size_t length;
-    const float *queries;   /* φ(q): row t at queries + t · query_stride, key_dim floats */
+    size_t length, query_group;
+    const float *queries;   /* φ(q): row t at queries + t · query_stride, [query_group][key_dim] */
     const float *keys;      /* φ(k), key_dim floats */
     const float *values;    /* value_dim floats */
     const float *log_decay; /* NULL: no decay */
     size_t query_stride, key_stride, value_stride;
     size_t decay_stride; /* 0: the same at every step */
     bool decay_per_key;  /* log_decay rows hold key_dim floats instead of one */
-    float *output;       /* value_dim floats a row */
+    float *output;       /* [query_group][value_dim] a row */
     size_t output_stride;
 } rill_head_sequence;
 
@@ -40,10 +41,12 @@ typedef struct rill_kernels {
     void (*layer_norm)(size_t count, size_t dim, const float *x, const float *weight, const float *bias,
                        float epsilon, float *y);
 
-    /* y[i] = elu(x[i]) + 1; y may be x */
+    /* y[i] = elu(x[i]) + 1 = x[i] + 1 for x[i] > 0, else exp(x[i]); y may be x. The exponential is within 2
+     * units in the last place, subnormal results to half the smallest one more; exp(−∞) = 0; NaN stays. */
     void (*elu1)(size_t count, const float *x, float *y);
 
-    /* y[i] = x[i] · sigmoid(x[i]); y may be x */
+    /* y[i] = x[i] · sigmoid(x[i]), absolute error below 1e-36 where the result is not normal; y may be x.
+     * silu(−∞) = −∞ · 0 = NaN. */
     void (*silu)(size_t count, const float *x, float *y);
 
     /* y[i] = a[i] · sigmoid(b[i]); y may be a or b */
@@ -54,9 +57,13 @@ typedef struct rill_kernels {
     void (*depthwise)(size_t count, size_t channels, size_t taps, const float *x, const float *weight,
                       const float *bias, float *y);
 
+    /* true when low ≤ x[i] ≤ high for every i (so never with a NaN), and when count is 0 */
+    bool (*within)(size_t count, const float *x, float low, float high);
+
     /* The recurrence of <rill/attention.h> on one head, step by step: S [key_dim][value_dim] and, when z is
      * not NULL, z [key_dim] are taken on and left behind; output is multiplied by scale, or normalised when z
-     * is given. All values are finite. */
+     * is given. Keys and values are finite, log_decay ≤ 0 (−∞ forgets everything); a query that is not finite
+     * spoils its own output row only. */
     void (*recurrent)(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
                       const rill_head_sequence *sequence);
 
@@ -65,9 +72,9 @@ typedef struct rill_kernels {
                   const rill_head_sequence *sequence);
 } rill_kernels;
 
-/* The table in use: what this CPU does best, or RILL_KERNELS=name when the CPU can run it. Chosen at the
- * first call, the same for every thread. Exported for rill's own libraries; no part of the public interface.
- */
+/* The table in use: what this CPU does best, or RILL_KERNELS=name when the CPU can run it (an unknown name,
+ * or one it cannot run, is as if unset: ask rill_kernels_name()). Chosen at the first call, the same for
+ * every thread. Exported for rill's own libraries; no part of the public interface. */
 RILL_API const rill_kernels *rill_kernels_get(void);
 
 /* Every table that was compiled in, the reference first; *runs_here tells whether this CPU can run it. NULL

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* Which table runs here. */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rill/attention.h>
+
+#include "kernels/kernels.h"
+#include "kernels/tables.h"
+
+static bool always(void) {
+    return true;
+}
+
+#ifdef RILL_HAS_AVX2
+static bool has_avx2(void) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#endif
+
+#ifdef RILL_HAS_AVX512
+static bool has_avx512(void) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+           __builtin_cpu_supports("fma");
+}
+#endif
+
+/* From slow to fast: the last one that runs here is the best. */
+static const struct {
+    const rill_kernels *table;
+    bool (*runs_here)(void);
+} known[] = {
+    {&rill_kernels_reference, always},
+    {&rill_kernels_portable, always},
+#ifdef RILL_HAS_AVX2
+    {&rill_kernels_avx2, has_avx2},
+#endif
+#ifdef RILL_HAS_AVX512
+    {&rill_kernels_avx512, has_avx512},
+#endif
+};
+
+enum { known_count = sizeof known / sizeof *known };
+
+static const rill_kernels *choose(const char *forced) {
+    const rill_kernels *best = &rill_kernels_reference;
+    for (size_t i = 0; i < known_count; i++) {
+        if (!known[i].runs_here()) continue;
+        best = known[i].table;
+        if (forced && strcmp(forced, best->name) == 0) return best;
+    }
+    return best;
+}
+
+/* Threads that arrive together choose the same table twice. */
+const rill_kernels *rill_kernels_get(void) {
+    static const rill_kernels *_Atomic chosen;
+    const rill_kernels *table = atomic_load_explicit(&chosen, memory_order_acquire);
+    if (!table) {
+        table = choose(getenv("RILL_KERNELS"));
+        atomic_store_explicit(&chosen, table, memory_order_release);
+    }
+    return table;
+}
+
+const rill_kernels *rill_kernels_at(size_t index, bool *runs_here) {
+    if (index >= known_count) return NULL;
+    *runs_here = known[index].runs_here();
+    return known[index].table;
+}
+
+const char *rill_kernels_name(void) {
+    return rill_kernels_get()->name;
+}

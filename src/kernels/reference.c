@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* What each kernel means, in plain C with sums in double: the judge of the others, and never fast. It shares
+ * no code with vector.c, so that a wrong formula cannot agree with itself. */
+#include <math.h>
+
+#include "kernels/kernels.h"
+#include "kernels/tables.h"
+
+static void dense(size_t count, size_t inputs, size_t outputs, const float *x, const float *weight,
+                  const float *bias, float *y) {
+    for (size_t n = 0; n < count; n++)
+        for (size_t o = 0; o < outputs; o++) {
+            double sum = bias[o];
+            for (size_t i = 0; i < inputs; i++)
+                sum += (double)weight[o * inputs + i] * (double)x[n * inputs + i];
+            y[n * outputs + o] = (float)sum;
+        }
+}
+
+static void layer_norm(size_t count, size_t dim, const float *x, const float *weight, const float *bias,
+                       float epsilon, float *y) {
+    for (size_t n = 0; n < count; n++, x += dim, y += dim) {
+        double mean = 0, variance = 0;
+        for (size_t i = 0; i < dim; i++) mean += (double)x[i] / (double)dim;
+        for (size_t i = 0; i < dim; i++) variance += (x[i] - mean) * (x[i] - mean) / (double)dim;
+        for (size_t i = 0; i < dim; i++)
+            y[i] = (float)((x[i] - mean) / sqrt(variance + (double)epsilon) * (double)weight[i] +
+                           (double)bias[i]);
+    }
+}
+
+static void elu1(size_t count, const float *x, float *y) {
+    for (size_t i = 0; i < count; i++) y[i] = (float)(x[i] > 0 ? (double)x[i] + 1 : exp((double)x[i]));
+}
+
+static double sigmoid(double x) {
+    return 1 / (1 + exp(-x));
+}
+
+static void silu(size_t count, const float *x, float *y) {
+    for (size_t i = 0; i < count; i++) y[i] = (float)((double)x[i] * sigmoid((double)x[i]));
+}
+
+static void gate(size_t count, const float *a, const float *b, float *y) {
+    for (size_t i = 0; i < count; i++) y[i] = (float)((double)a[i] * sigmoid((double)b[i]));
+}
+
+static void depthwise(size_t count, size_t channels, size_t taps, const float *x, const float *weight,
+                      const float *bias, float *y) {
+    for (size_t t = 0; t < count; t++)
+        for (size_t c = 0; c < channels; c++) {
+            double sum = bias[c];
+            for (size_t j = 0; j < taps; j++)
+                sum += (double)weight[c * taps + j] * (double)x[(t + j) * channels + c];
+            y[t * channels + c] = (float)sum;
+        }
+}
+
+static bool within(size_t count, const float *x, float low, float high) {
+    for (size_t i = 0; i < count; i++)
+        if (!(low <= x[i] && x[i] <= high)) return false;
+    return true;
+}
+
+/* S = g S + k vᵀ, z = g z + k for step t */
+static void take_step(size_t key_dim, size_t value_dim, float *S, float *z,
+                      const rill_head_sequence *sequence, size_t t) {
+    const float *key = sequence->keys + t * sequence->key_stride;
+    const float *value = sequence->values + t * sequence->value_stride;
+    const float *log_decay = sequence->log_decay ? sequence->log_decay + t * sequence->decay_stride : NULL;
+    for (size_t d = 0; d < key_dim; d++) {
+        double g = log_decay ? exp((double)log_decay[sequence->decay_per_key ? d : 0]) : 1;
+        for (size_t m = 0; m < value_dim; m++)
+            S[d * value_dim + m] =
+                (float)(g * (double)S[d * value_dim + m] + (double)key[d] * (double)value[m]);
+        if (z) z[d] = (float)(g * (double)z[d] + (double)key[d]);
+    }
+}
+
+/* o = qᵀS · factor, factor = scale or 1 / (q·z + ε) */
+static void read_state(size_t key_dim, size_t value_dim, const float *S, const float *z, double epsilon,
+                       double scale, const float *query, float *output) {
+    double factor = scale;
+    if (z) {
+        double normalizer = epsilon;
+        for (size_t d = 0; d < key_dim; d++) normalizer += (double)query[d] * (double)z[d];
+        factor = 1 / normalizer;
+    }
+    for (size_t m = 0; m < value_dim; m++) {
+        double sum = 0;
+        for (size_t d = 0; d < key_dim; d++) sum += (double)query[d] * (double)S[d * value_dim + m];
+        output[m] = (float)(sum * factor);
+    }
+}
+
+static void recurrent(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
+                      const rill_head_sequence *sequence) {
+    for (size_t t = 0; t < sequence->length; t++) {
+        take_step(key_dim, value_dim, S, z, sequence, t);
+        for (size_t g = 0; g < sequence->query_group; g++)
+            read_state(key_dim, value_dim, S, z, (double)epsilon, (double)scale,
+                       sequence->queries + t * sequence->query_stride + g * key_dim,
+                       sequence->output + t * sequence->output_stride + g * value_dim);
+    }
+}
+
+const rill_kernels rill_kernels_reference = {
+    .name = "reference",
+    .dense = dense,
+    .layer_norm = layer_norm,
+    .elu1 = elu1,
+    .silu = silu,
+    .gate = gate,
+    .depthwise = depthwise,
+    .within = within,
+    .recurrent = recurrent,
+    .chunk = recurrent,
+};

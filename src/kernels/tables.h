@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* The tables dispatch.c may choose from; src/CMakeLists.txt decides which of vector.c's are compiled. */
+#ifndef RILL_TABLES_H
+#define RILL_TABLES_H
+
+#include "kernels/kernels.h"
+
+extern const rill_kernels rill_kernels_reference;
+extern const rill_kernels
+    rill_kernels_portable;                     /* vectors of 16 bytes, nothing beyond the target's baseline */
+extern const rill_kernels rill_kernels_avx2;   /* with FMA */
+extern const rill_kernels rill_kernels_avx512; /* F, BW, DQ, VL */
+
+#endif

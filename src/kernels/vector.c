@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+/* The kernels in float, in the compilers' vector types of exactly one register. Compiled once per instruction
+ * set by src/CMakeLists.txt, which defines
+ *   RILL_VECTOR_TABLE, RILL_VECTOR_NAME   the table's symbol and name
+ *   RILL_VECTOR_BYTES                     bytes of a register (a wider type is many times slower)
+ *   RILL_VECTOR_REGISTERS                 how many of them there are
+ * All tiles are arrays of vectors with constant bounds, which the compilers keep in registers. */
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+#include "kernels/tables.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vector __attribute__((vector_size(RILL_VECTOR_BYTES)));
+typedef int32_t integers __attribute__((vector_size(RILL_VECTOR_BYTES)));
+typedef uint32_t bits __attribute__((vector_size(RILL_VECTOR_BYTES)));
+typedef float quad __attribute__((vector_size(16)));
+
+enum { lanes = RILL_VECTOR_BYTES / sizeof(float), many_registers = RILL_VECTOR_REGISTERS >= 32 };
+
+INLINE vector load(const float *from) {
+    vector v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+INLINE void store(float *to, vector v) {
+    memcpy(to, &v, sizeof v);
+}
+
+/* the first count < lanes values, zeros after them */
+INLINE vector load_part(const float *from, size_t count) {
+    float v[lanes] = {0};
+    for (size_t i = 0; i < count; i++) v[i] = from[i];
+    return load(v);
+}
+
+INLINE void store_part(float *to, size_t count, vector from) {
+    float v[lanes];
+    store(v, from);
+    for (size_t i = 0; i < count; i++) to[i] = v[i];
+}
+
+INLINE vector load_up_to(const float *from, size_t count) {
+    return count >= lanes ? load(from) : load_part(from, count);
+}
+
+INLINE void store_up_to(float *to, size_t count, vector v) {
+    if (count >= lanes)
+        store(to, v);
+    else
+        store_part(to, count, v);
+}
+
+INLINE vector splat(float x) {
+    return x - (vector){0};
+}
+
+INLINE vector select(integers mask, vector yes, vector no) {
+    return (vector)(((integers)yes & mask) | ((integers)no & ~mask));
+}
+
+INLINE quad fold(vector v) {
+    quad part[lanes / 4];
+    memcpy(part, &v, sizeof v);
+    quad sum = part[0];
+    for (size_t i = 1; i < lanes / 4; i++) sum += part[i];
+    return sum;
+}
+
+/* the sums of four vectors, side by side */
+INLINE quad sums(vector a, vector b, vector c, vector d) {
+    quad fa = fold(a), fb = fold(b), fc = fold(c), fd = fold(d);
+    quad ab = __builtin_shufflevector(fa, fb, 0, 4, 1, 5) + __builtin_shufflevector(fa, fb, 2, 6, 3, 7);
+    quad cd = __builtin_shufflevector(fc, fd, 0, 4, 1, 5) + __builtin_shufflevector(fc, fd, 2, 6, 3, 7);
+    return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+}
+
+INLINE float sum(vector v) {
+    quad q = fold(v);
+    return (q[0] + q[2]) + (q[1] + q[3]);
+}
+
+/* exp(x) = 2ⁿ exp(r), n = round(x / ln 2), |r| ≤ ln 2 / 2: exp(r) = 1 + r + r² p(r) with p the minimax
+ * polynomial of degree 4 (relative error 3e-9). Adding 1.5 · 2²³ rounds to an integer and leaves it in the
+ * low bits. 2ⁿ is applied in two halves, so that subnormal results round once and those above FLT_MAX become
+ * ∞. A NaN fails both comparisons and stays NaN. */
+INLINE vector exponential(vector x) {
+    const vector magic = splat(12582912.0f);
+    x = select(x > splat(89.0f), splat(89.0f), x);
+    x = select(x < splat(-104.0f), splat(-104.0f), x);
+    vector shifted = x * splat(1.44269504f) + magic;
+    vector n = shifted - magic;
+    vector r = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
+    vector p = splat(0x1.6a242cp-10f);
+    p = p * r + splat(0x1.1239e8p-7f);
+    p = p * r + splat(0x1.5558f2p-5f);
+    p = p * r + splat(0x1.555492p-3f);
+    p = p * r + splat(0x1.fffffcp-2f);
+    p = (p * r) * r + r + splat(1.0f);
+    bits exponent = (bits)shifted - (bits)magic;
+    bits half = (bits)((integers)exponent >> 1);
+    vector scale_low = (vector)((half + 127) << 23);
+    vector scale_high = (vector)((exponent - half + 127) << 23);
+    return p * scale_low * scale_high;
+}
+
+/* y[f][o] = bias[o] + weight[o]·x[f] for frames × rows of them, both constant; rows is 1 or a multiple of 4
+ */
+INLINE void dense_tile(size_t frames, size_t rows, size_t inputs, size_t outputs, const float *restrict x,
+                       const float *restrict weight, const float *restrict bias, float *restrict y) {
+    vector product[4][8];
+    for (size_t f = 0; f < frames; f++)
+        for (size_t o = 0; o < rows; o++) product[f][o] = splat(0);
+    size_t i = 0;
+    for (; i + lanes <= inputs; i += lanes) {
+        vector frame[4];
+        for (size_t f = 0; f < frames; f++) frame[f] = load(x + f * inputs + i);
+        for (size_t o = 0; o < rows; o++) {
+            vector row = load(weight + o * inputs + i);
+            for (size_t f = 0; f < frames; f++) product[f][o] += row * frame[f];
+        }
+    }
+    for (size_t f = 0; f < frames; f++) {
+        float total[8];
+        if (rows == 1)
+            total[0] = sum(product[f][0]);
+        else
+            for (size_t o = 0; o < rows; o += 4) {
+                quad four = sums(product[f][o], product[f][o + 1], product[f][o + 2], product[f][o + 3]);
+                memcpy(total + o, &four, sizeof four);
+            }
+        for (size_t o = 0; o < rows; o++) {
+            for (size_t j = i; j < inputs; j++) total[o] += weight[o * inputs + j] * x[f * inputs + j];
+            y[f * outputs + o] = total[o] + bias[o];
+        }
+    }
+}
+
+INLINE void dense_frames(size_t frames, size_t rows, size_t inputs, size_t outputs, const float *x,
+                         const float *weight, const float *bias, float *y) {
+    size_t o = 0;
+    for (; o + rows <= outputs; o += rows)
+        dense_tile(frames, rows, inputs, outputs, x, weight + o * inputs, bias + o, y + o);
+    for (; o < outputs; o++) dense_tile(frames, 1, inputs, outputs, x, weight + o * inputs, bias + o, y + o);
+}
+
+static void dense(size_t count, size_t inputs, size_t outputs, const float *x, const float *weight,
+                  const float *bias, float *y) {
+    enum { frames = many_registers ? 4 : 2 };
+    size_t n = 0;
+    for (; n + frames <= count; n += frames)
+        dense_frames(frames, 4, inputs, outputs, x + n * inputs, weight, bias, y + n * outputs);
+    for (; n < count; n++) dense_frames(1, 8, inputs, outputs, x + n * inputs, weight, bias, y + n * outputs);
+}
+
+static void layer_norm(size_t count, size_t dim, const float *x, const float *weight, const float *bias,
+                       float epsilon, float *y) {
+    for (size_t n = 0; n < count; n++, x += dim, y += dim) {
+        vector total = splat(0);
+        float mean = 0, variance = 0;
+        size_t i = 0;
+        for (; i + lanes <= dim; i += lanes) total += load(x + i);
+        for (; i < dim; i++) mean += x[i];
+        mean = (mean + sum(total)) / (float)dim;
+        total = splat(0);
+        for (i = 0; i + lanes <= dim; i += lanes) {
+            vector centred = load(x + i) - splat(mean);
+            total += centred * centred;
+        }
+        for (; i < dim; i++) variance += (x[i] - mean) * (x[i] - mean);
+        variance = (variance + sum(total)) / (float)dim;
+        float factor = 1 / __builtin_sqrtf(variance + epsilon);
+        for (i = 0; i + lanes <= dim; i += lanes)
+            store(y + i, (load(x + i) - splat(mean)) * splat(factor) * load(weight + i) + load(bias + i));
+        for (; i < dim; i++) y[i] = (x[i] - mean) * factor * weight[i] + bias[i];
+    }
+}
+
+static void elu1(size_t count, const float *x, float *y) {
+    for (size_t i = 0; i < count; i += lanes) {
+        vector v = load_up_to(x + i, count - i);
+        store_up_to(y + i, count - i, select(v > splat(0), v + splat(1), exponential(v)));
+    }
+}
+
+INLINE vector gated(vector a, vector b) {
+    return a / (splat(1) + exponential(-b));
+}
+
+static void silu(size_t count, const float *x, float *y) {
+    for (size_t i = 0; i < count; i += lanes) {
+        vector v = load_up_to(x + i, count - i);
+        store_up_to(y + i, count - i, gated(v, v));
+    }
+}
+
+static void gate(size_t count, const float *a, const float *b, float *y) {
+    for (size_t i = 0; i < count; i += lanes)
+        store_up_to(y + i, count - i, gated(load_up_to(a + i, count - i), load_up_to(b + i, count - i)));
+}
+
+/* width ≤ lanes channels, frames of them (constant) */
+INLINE void depthwise_tile(size_t frames, size_t width, size_t channels, size_t taps, const float *restrict x,
+                           const float *restrict weight, const float *restrict bias, float *restrict y) {
+    vector total[4];
+    for (size_t t = 0; t < frames; t++) total[t] = load_up_to(bias, width);
+    for (size_t j = 0; j < taps; j++) {
+        float tap[lanes] = {0};
+        for (size_t c = 0; c < width; c++) tap[c] = weight[c * taps + j];
+        for (size_t t = 0; t < frames; t++) total[t] += load(tap) * load_up_to(x + (t + j) * channels, width);
+    }
+    for (size_t t = 0; t < frames; t++) store_up_to(y + t * channels, width, total[t]);
+}
+
+INLINE void depthwise_channels(size_t width, size_t count, size_t channels, size_t taps, const float *x,
+                               const float *weight, const float *bias, float *y) {
+    size_t t = 0;
+    for (; t + 4 <= count; t += 4)
+        depthwise_tile(4, width, channels, taps, x + t * channels, weight, bias, y + t * channels);
+    for (; t < count; t++)
+        depthwise_tile(1, width, channels, taps, x + t * channels, weight, bias, y + t * channels);
+}
+
+static void depthwise(size_t count, size_t channels, size_t taps, const float *x, const float *weight,
+                      const float *bias, float *y) {
+    size_t c = 0;
+    for (; c + lanes <= channels; c += lanes)
+        depthwise_channels(lanes, count, channels, taps, x + c, weight + c * taps, bias + c, y + c);
+    if (c < channels)
+        depthwise_channels(channels - c, count, channels, taps, x + c, weight + c * taps, bias + c, y + c);
+}
+
+static bool within(size_t count, const float *x, float low, float high) {
+    integers outside = {0};
+    size_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+        vector v = load(x + i);
+        outside |= ~((v >= splat(low)) & (v <= splat(high)));
+    }
+    int32_t any = 0;
+    for (size_t lane = 0; lane < lanes; lane++) any |= outside[lane];
+    for (; i < count; i++) any |= !(x[i] >= low && x[i] <= high);
+    return any == 0;
+}
+
+/* ---- the recurrence, `steps` steps for one pass over S ----
+ *
+ * With G_t = Π_{i ≤ t} g_i and G_{j→t} = Π_{j < i ≤ t} g_i (all ≤ 1: nothing is divided), steps 0 … n − 1
+ * give
+ *
+ *     S' = G_{n-1} S + Σ_j (G_{j→n-1} k_j) v_jᵀ
+ *     o_t = (G_t q_t)ᵀ S + Σ_{j ≤ t} (q_tᵀ G_{j→t} k_j) v_j
+ *
+ * so every element of S meets its coefficients in registers: one load and one store for n steps. */
+
+enum {
+    steps_max = 4,
+    block_rows = 128, /* rows of S prepared at a time, which bounds the stack */
+    wide = many_registers
+               ? 2
+               : 1 /* vectors of a row of S held at once: with 4 steps, 8 · wide of out and value */
+};
+
+typedef struct coefficients {
+    float query[steps_max][block_rows]; /* G_t q_t */
+    float key[steps_max][block_rows];   /* G_{j→n-1} k_j */
+    float decay[block_rows];            /* G_{n-1} */
+} coefficients;
+
+typedef struct head_span {
+    size_t key_dim, value_dim;
+    float *S, *z;
+    float epsilon, scale;
+    const rill_head_sequence *sequence;
+    size_t start; /* its first step */
+    size_t group; /* the query head within the group */
+} head_span;
+
+INLINE vector decay_at(const head_span *span, size_t t, size_t d, size_t count) {
+    const rill_head_sequence *sequence = span->sequence;
+    const float *log_decay = sequence->log_decay + (span->start + t) * sequence->decay_stride;
+    return exponential(sequence->decay_per_key ? load_up_to(log_decay + d, count) : splat(*log_decay));
+}
+
+/* Prepares the coefficients of rows d0 … d0 + count − 1, adds their share to score[t][j] = q_tᵀ G_{j→t} k_j
+ * and normalizer[t] = (G_t q_t)·z, and takes z on. */
+INLINE void prepare(size_t steps, bool decayed, bool update, const head_span *span, size_t d0, size_t count,
+                    coefficients *prepared, float score[steps_max][steps_max], float normalizer[steps_max]) {
+    const rill_head_sequence *sequence = span->sequence;
+    const float *queries =
+        sequence->queries + span->start * sequence->query_stride + span->group * span->key_dim + d0;
+    const float *keys = sequence->keys + span->start * sequence->key_stride + d0;
+    vector products[steps_max][steps_max], norms[steps_max];
+    for (size_t t = 0; t < steps; t++) {
+        norms[t] = splat(0);
+        for (size_t j = 0; j <= t; j++) products[t][j] = splat(0);
+    }
+    for (size_t d = 0; d < count; d += lanes) {
+        size_t width = count - d;
+        vector z = span->z ? load_up_to(span->z + d0 + d, width) : splat(0);
+        vector carried[steps_max], total = splat(1);
+        for (size_t t = 0; t < steps; t++) {
+            if (decayed) {
+                vector g = decay_at(span, t, d0 + d, width);
+                total *= g;
+                for (size_t j = 0; j < t; j++) carried[j] *= g;
+            }
+            carried[t] = load_up_to(keys + t * sequence->key_stride + d, width);
+            vector query = load_up_to(queries + t * sequence->query_stride + d, width);
+            for (size_t j = 0; j <= t; j++) products[t][j] += query * carried[j];
+            if (decayed) query *= total;
+            norms[t] += query * z;
+            store(prepared->query[t] + d, query);
+        }
+        if (update) {
+            z *= total;
+            for (size_t j = 0; j < steps; j++) {
+                z += carried[j];
+                store(prepared->key[j] + d, carried[j]);
+            }
+            store(prepared->decay + d, total);
+            if (span->z) store_up_to(span->z + d0 + d, width, z);
+        }
+    }
+    for (size_t t = 0; t < steps; t++) {
+        normalizer[t] += sum(norms[t]);
+        for (size_t j = 0; j <= t; j++) score[t][j] += sum(products[t][j]);
+    }
+}
+
+/* One pass over count rows of S, `columns` vectors of each: out += (G q)ᵀ S, then S = G S + Σ (G k) vᵀ */
+INLINE void pass(size_t steps, size_t columns, bool decayed, bool update, size_t count, size_t stride,
+                 float *restrict S, const coefficients *restrict prepared, vector value[steps_max][4],
+                 vector out[steps_max][4]) {
+    for (size_t d = 0; d < count; d++, S += stride) {
+        for (size_t c = 0; c < columns; c++) {
+            vector s = load(S + c * lanes);
+            for (size_t t = 0; t < steps; t++) out[t][c] += splat(prepared->query[t][d]) * s;
+            if (!update) continue;
+            if (decayed) s *= splat(prepared->decay[d]);
+            for (size_t t = 0; t < steps; t++) s += splat(prepared->key[t][d]) * value[t][c];
+            store(S + c * lanes, s);
+        }
+    }
+}
+
+typedef struct row_block {
+    size_t row, rows; /* of S */
+    bool first, last;
+    const coefficients *prepared;
+    const float (*score)[steps_max];
+    const float *factor; /* [steps]: scale, or 1 / (q_t·z_t + ε) */
+} row_block;
+
+/* `columns` vectors of S from column m on; the last of them holds `width` of the row's values when columns is
+ * 1
+ */
+INLINE void read_and_update(size_t steps, size_t columns, bool decayed, bool update, const head_span *span,
+                            const row_block *block, size_t m, size_t width) {
+    const rill_head_sequence *sequence = span->sequence;
+    const float *values = sequence->values + span->start * sequence->value_stride + m;
+    float *output =
+        sequence->output + span->start * sequence->output_stride + span->group * span->value_dim + m;
+    vector value[steps_max][4], out[steps_max][4];
+    for (size_t t = 0; t < steps; t++)
+        for (size_t c = 0; c < columns; c++) {
+            value[t][c] = load_up_to(values + t * sequence->value_stride + c * lanes, width);
+            out[t][c] =
+                block->first ? splat(0) : load_up_to(output + t * sequence->output_stride + c * lanes, width);
+        }
+    float *S = span->S + block->row * span->value_dim + m;
+    if (width >= lanes) {
+        pass(steps, columns, decayed, update, block->rows, span->value_dim, S, block->prepared, value, out);
+    } else {
+        float padded[block_rows * lanes];
+        for (size_t d = 0; d < block->rows; d++)
+            store(padded + d * lanes, load_part(S + d * span->value_dim, width));
+        pass(steps, 1, decayed, update, block->rows, lanes, padded, block->prepared, value, out);
+        for (size_t d = 0; d < block->rows && update; d++)
+            store_part(S + d * span->value_dim, width, load(padded + d * lanes));
+    }
+    for (size_t t = 0; t < steps; t++)
+        for (size_t c = 0; c < columns; c++) {
+            if (block->last) {
+                for (size_t j = 0; j <= t; j++) out[t][c] += splat(block->score[t][j]) * value[j][c];
+                out[t][c] *= splat(block->factor[t]);
+            }
+            store_up_to(output + t * sequence->output_stride + c * lanes, width, out[t][c]);
+        }
+}
+
+INLINE void read_columns(size_t steps, bool decayed, bool update, const head_span *span,
+                         const row_block *block) {
+    enum { one_step_columns = 4 };
+    size_t columns = steps == 1 ? (size_t)one_step_columns : (size_t)wide, m = 0;
+    for (; m + columns * lanes <= span->value_dim; m += columns * lanes)
+        read_and_update(steps, columns, decayed, update, span, block, m, lanes);
+    for (; m < span->value_dim; m += lanes)
+        read_and_update(steps, 1, decayed, update, span, block, m, span->value_dim - m);
+}
+
+/* One query head over `steps` steps; the last head of a group takes the state on. */
+INLINE void advance(size_t steps, bool decayed, bool update, const head_span *span) {
+    coefficients prepared;
+    float score[steps_max][steps_max] = {{0}}, normalizer[steps_max] = {0}, factor[steps_max] = {0};
+    for (size_t row = 0; row < span->key_dim; row += block_rows) {
+        size_t rows = span->key_dim - row < block_rows ? span->key_dim - row : block_rows;
+        bool last = row + rows == span->key_dim;
+        prepare(steps, decayed, update, span, row, rows, &prepared, score, normalizer);
+        for (size_t t = 0; last && t < steps; t++) {
+            for (size_t j = 0; j <= t; j++) normalizer[t] += score[t][j];
+            factor[t] = span->z ? 1 / (normalizer[t] + span->epsilon) : span->scale;
+        }
+        row_block block = {row, rows, row == 0, last, &prepared, (const float(*)[steps_max])score, factor};
+        read_columns(steps, decayed, update, span, &block);
+    }
+}
+
+INLINE void advance_group(size_t steps, bool decayed, head_span *span) {
+    for (span->group = 0; span->group + 1 < span->sequence->query_group; span->group++)
+        advance(steps, decayed, false, span);
+    advance(steps, decayed, true, span);
+}
+
+static void advance_one(bool decayed, head_span *span) {
+    if (decayed)
+        advance_group(1, true, span);
+    else
+        advance_group(1, false, span);
+}
+
+static void advance_chunk(bool decayed, head_span *span) {
+    if (decayed)
+        advance_group(steps_max, true, span);
+    else
+        advance_group(steps_max, false, span);
+}
+
+static void recurrent(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
+                      const rill_head_sequence *sequence) {
+    head_span span = {key_dim, value_dim, S, z, epsilon, scale, sequence, 0, 0};
+    for (; span.start < sequence->length; span.start++) advance_one(sequence->log_decay != NULL, &span);
+}
+
+static void chunk(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
+                  const rill_head_sequence *sequence) {
+    head_span span = {key_dim, value_dim, S, z, epsilon, scale, sequence, 0, 0};
+    bool decayed = sequence->log_decay != NULL;
+    for (; span.start + steps_max <= sequence->length; span.start += steps_max) advance_chunk(decayed, &span);
+    for (; span.start < sequence->length; span.start++) advance_one(decayed, &span);
+}
+
+const rill_kernels RILL_VECTOR_TABLE = {
+    .name = RILL_VECTOR_NAME,
+    .dense = dense,
+    .layer_norm = layer_norm,
+    .elu1 = elu1,
+    .silu = silu,
+    .gate = gate,
+    .depthwise = depthwise,
+    .within = within,
+    .recurrent = recurrent,
+    .chunk = chunk,
+};
