@@ -16,7 +16,7 @@ typedef struct stream {
     const rill_model *model;
     uint64_t seed;
     float *embeddings; /* [STEPS][embedding_dim] */
-    float logits[200];
+    float logits[STEPS];
 } stream;
 
 /* The whole life of a stream, beginning at the memory. */
@@ -27,7 +27,7 @@ static void *hear(void *argument) {
     float *log_mel = malloc(STEPS * inputs * sizeof *log_mel);
     uint64_t seed = of->seed;
     for (size_t i = 0; i < STEPS * inputs; i++) log_mel[i] = random_float(&seed);
-    void *encoder = aligned_alloc(RILL_STATE_ALIGNMENT, (rill_encoder_size(of->model) + 63) / 64 * 64);
+    void *encoder = aligned_alloc(RILL_STATE_ALIGNMENT, rill_encoder_size(of->model));
     rill_encoder_init(of->model, encoder);
     for (size_t t = 0; t < STEPS;) {
         size_t length = random_size(&seed, 1, 20);
