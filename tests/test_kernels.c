@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/* Every table that runs here against the reference, and the reference against the formulas in double.
+ * u is the unit roundoff of float. A sum of n products in any order is within (n + 1) u Σ|xy| of the exact
+ * one, and two such sums within twice that. */
+#include <criterion/criterion.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "guarded_floats.h"
+#include "kernels/kernels.h"
+
+#define U ((double)FLT_EPSILON / 2)
+
+typedef void check_table(const rill_kernels *reference, const rill_kernels *kernels);
+
+/* The same random cases for every table; those this CPU lacks are named. */
+static void every_table(check_table *check, const char *law) {
+    bool runs_here;
+    const rill_kernels *reference = rill_kernels_at(0, &runs_here), *kernels;
+    for (size_t i = 1; (kernels = rill_kernels_at(i, &runs_here)); i++) {
+        if (!runs_here) {
+            printf("SKIPPED %s: this CPU cannot run the kernels %s\n", law, kernels->name);
+            continue;
+        }
+        random_seed(20260 + i);
+        check(reference, kernels);
+    }
+}
+
+static size_t odd_dim(void) {
+    return random_below(2) ? 1 + random_below(160) : 16 * (1 + random_below(10));
+}
+
+static void near(const rill_kernels *kernels, const char *what, size_t i, double got, double want,
+                 double tolerance) {
+    cr_assert(fabs(got - want) <= tolerance, "%s %s [%zu]: %.9g, want %.9g ± %.3g (difference %.3g)",
+              kernels->name, what, i, got, want, tolerance, fabs(got - want));
+}
+
+static void dense_agrees(const rill_kernels *reference, const rill_kernels *kernels) {
+    for (int round = 0; round < 60; round++) {
+        size_t count = random_below(12), inputs = odd_dim(), outputs = odd_dim();
+        guarded_floats x = guarded_input(count * inputs, -2, 2), w = guarded_input(outputs * inputs, -1, 1);
+        guarded_floats b = guarded_input(outputs, -1, 1);
+        guarded_floats y = guarded_output(count * outputs), want = guarded_output(count * outputs);
+        kernels->dense(count, inputs, outputs, x.data, w.data, b.data, y.data);
+        reference->dense(count, inputs, outputs, x.data, w.data, b.data, want.data);
+        for (size_t i = 0; i < count * outputs; i++) {
+            const float *row = w.data + i % outputs * inputs, *frame = x.data + i / outputs * inputs;
+            double magnitude = fabs((double)b.data[i % outputs]);
+            for (size_t j = 0; j < inputs; j++) magnitude += fabs((double)row[j] * (double)frame[j]);
+            near(kernels, "dense", i, y.data[i], want.data[i], 2 * (double)(inputs + 2) * U * magnitude);
+        }
+        cr_assert(guarded_free(&y) & guarded_free(&want) & guarded_free(&x) & guarded_free(&w) &
+                  guarded_free(&b));
+    }
+}
+
+Test(kernels, dense_agrees_with_the_reference) {
+    every_table(dense_agrees, "dense");
+}
+
+/* The mean is off by δ ≤ (n + 1) u mean|x|, each centred value by δ and a rounding, the deviation relatively
+ * by (n + 4) u and, in second order, δ². */
+static void layer_norm_agrees(const rill_kernels *reference, const rill_kernels *kernels) {
+    for (int round = 0; round < 60; round++) {
+        size_t count = random_below(4), dim = odd_dim();
+        double offset = random_uniform() * 4;
+        guarded_floats x = guarded_input(count * dim, offset - 1, offset + 1), w = guarded_input(dim, -2, 2);
+        guarded_floats b = guarded_input(dim, -1, 1);
+        guarded_floats y = guarded_copy(&x), want = guarded_output(count * dim);
+        reference->layer_norm(count, dim, x.data, w.data, b.data, 1e-5f, want.data);
+        kernels->layer_norm(count, dim, y.data, w.data, b.data, 1e-5f, y.data); /* in place */
+        for (size_t n = 0; n < count; n++) {
+            double mean = 0, size = 0, variance = 0;
+            for (size_t i = 0; i < dim; i++) {
+                mean += (double)x.data[n * dim + i] / (double)dim;
+                size += fabs((double)x.data[n * dim + i]) / (double)dim;
+            }
+            for (size_t i = 0; i < dim; i++)
+                variance += pow((double)x.data[n * dim + i] - mean, 2) / (double)dim;
+            double factor = 1 / sqrt(variance + 1e-5);
+            for (size_t i = 0; i < dim; i++) {
+                double centred = fabs((double)x.data[n * dim + i] - mean);
+                double error =
+                    (double)(dim + 8) * U *
+                    (fabs((double)w.data[i]) * factor * (size + centred) + fabs((double)b.data[i]));
+                near(kernels, "layer_norm", i, y.data[n * dim + i], want.data[n * dim + i], 2 * error);
+            }
+        }
+        cr_assert(guarded_free(&y) & guarded_free(&want) & guarded_free(&x) & guarded_free(&w) &
+                  guarded_free(&b));
+    }
+}
+
+Test(kernels, layer_norm_agrees_with_the_reference) {
+    every_table(layer_norm_agrees, "layer_norm");
+}
+
+/* elu1 within 2 ulp of the exponential in double, a gate within 4: 2 of the exponential, ½ each of sum and
+ * quotient; in place and apart, over the whole range that does not vanish */
+static void activations_agree(const rill_kernels *reference, const rill_kernels *kernels) {
+    double ulp = FLT_EPSILON;
+    for (int round = 0; round < 200; round++) {
+        size_t count = random_below(3000);
+        guarded_floats x = guarded_input(count, round % 2 ? -2 : -110, round % 2 ? 2 : 95);
+        guarded_floats a = guarded_input(count, -3, 3), y = guarded_copy(&x), want = guarded_output(count);
+        kernels->elu1(count, y.data, y.data);
+        reference->elu1(count, x.data, want.data);
+        for (size_t i = 0; i < count; i++) {
+            double exact = x.data[i] > 0 ? (double)x.data[i] + 1 : exp((double)x.data[i]);
+            near(kernels, "elu1", i, y.data[i], exact, 2 * ulp * exact + 0x1p-149);
+            near(reference, "elu1", i, want.data[i], exact, ulp * exact + 0x1p-149);
+        }
+        kernels->silu(count, x.data, y.data);
+        for (size_t i = 0; i < count; i++) {
+            double exact = (double)x.data[i] / (1 + exp(-(double)x.data[i]));
+            near(kernels, "silu", i, y.data[i], exact, 4 * ulp * fabs(exact) + 1e-36);
+        }
+        kernels->gate(count, a.data, x.data, y.data);
+        for (size_t i = 0; i < count; i++) {
+            double exact = (double)a.data[i] / (1 + exp(-(double)x.data[i]));
+            near(kernels, "gate", i, y.data[i], exact, 4 * ulp * fabs(exact) + 1e-36);
+        }
+        cr_assert(guarded_free(&x) & guarded_free(&a) & guarded_free(&y) & guarded_free(&want));
+    }
+}
+
+Test(kernels, activations_are_within_a_few_units_in_the_last_place) {
+    every_table(activations_agree, "elu1, silu, gate");
+}
+
+static void specials_hold(const rill_kernels *reference, const rill_kernels *kernels) {
+    (void)reference;
+    for (size_t count = 1; count < 40; count++)
+        for (size_t at = 0; at < count; at++) {
+            float x[40] = {0}, ones[40], y[40];
+            for (size_t i = 0; i < count; i++) ones[i] = 1;
+            const float inputs[] = {NAN, -NAN, INFINITY, -INFINITY, -FLT_MAX, FLT_MAX, -0.0f, -FLT_MIN};
+            const float elu1[] = {NAN, NAN, INFINITY, 0, 0, FLT_MAX, 1, 1};
+            const float sigmoid[] = {NAN, NAN, 1, 0, 0, 1, 0.5f, 0.5f};
+            for (size_t k = 0; k < sizeof inputs / sizeof *inputs; k++) {
+                x[at] = inputs[k];
+                kernels->elu1(count, x, y);
+                cr_assert(isnan(elu1[k]) ? isnan(y[at]) : y[at] == elu1[k], "%s elu1(%g) = %g", kernels->name,
+                          (double)x[at], (double)y[at]);
+                kernels->gate(count, ones, x, y);
+                cr_assert(isnan(sigmoid[k]) ? isnan(y[at]) : y[at] == sigmoid[k], "%s sigmoid(%g) = %g",
+                          kernels->name, (double)x[at], (double)y[at]);
+                cr_assert(kernels->within(count, x, -FLT_MAX, FLT_MAX) == (isfinite(inputs[k]) != 0),
+                          "%s within, finite: %g at %zu of %zu", kernels->name, (double)x[at], at, count);
+                cr_assert(kernels->within(count, x, -INFINITY, 0) == (inputs[k] <= 0));
+                for (size_t i = 0; i < count; i++) cr_assert(i == at || y[i] == 0.5f);
+            }
+        }
+    cr_assert(kernels->within(0, NULL, 0, 0));
+}
+
+Test(kernels, nan_and_infinity_stay_where_they_are) {
+    every_table(specials_hold, "NaN and infinity");
+}
+
+static void depthwise_agrees(const rill_kernels *reference, const rill_kernels *kernels) {
+    for (int round = 0; round < 100; round++) {
+        size_t count = random_below(11), channels = odd_dim(), taps = 1 + random_below(20);
+        guarded_floats x = guarded_input((count + taps - 1) * channels, -2, 2);
+        guarded_floats w = guarded_input(channels * taps, -1, 1), b = guarded_input(channels, -1, 1);
+        guarded_floats y = guarded_output(count * channels), want = guarded_output(count * channels);
+        kernels->depthwise(count, channels, taps, x.data, w.data, b.data, y.data);
+        reference->depthwise(count, channels, taps, x.data, w.data, b.data, want.data);
+        for (size_t i = 0; i < count * channels; i++) {
+            size_t c = i % channels;
+            double magnitude = fabs((double)b.data[c]);
+            for (size_t j = 0; j < taps; j++)
+                magnitude += fabs((double)w.data[c * taps + j] * (double)x.data[i + j * channels]);
+            near(kernels, "depthwise", i, y.data[i], want.data[i], 2 * (double)(taps + 2) * U * magnitude);
+        }
+        cr_assert(guarded_free(&y) & guarded_free(&want) & guarded_free(&x) & guarded_free(&w) &
+                  guarded_free(&b));
+    }
+}
+
+Test(kernels, depthwise_agrees_with_the_reference) {
+    every_table(depthwise_agrees, "depthwise");
+}
+
+/* A random head and its exact outputs' magnitudes. A product k v that entered at step j has been rounded once
+ * on entry and, at each later step, by a decay of 2 ulp, its product and the sum: at most 6 u a step; reading
+ * adds key_dim + 2. With φ(q), φ(k) ≥ 0 the normalizer has the same relative error. */
+typedef struct head_case {
+    size_t key_dim, value_dim, rows_q, rows_o;
+    bool normalize;
+    float epsilon, scale;
+    guarded_floats S, z, q, k, v, g;
+    rill_head_sequence sequence;
+} head_case;
+
+static head_case head_make(void) {
+    head_case c = {.key_dim = odd_dim(), .value_dim = odd_dim(), .epsilon = 1e-6f, .scale = 0.3f};
+    c.normalize = random_below(2);
+    size_t length = random_below(14), group = 1 + random_below(3) * random_below(2), gap = random_below(5);
+    c.rows_q = group * c.key_dim + gap;
+    c.rows_o = group * c.value_dim + gap;
+    double low = c.normalize ? 0 : -1;
+    c.S = guarded_input(c.key_dim * c.value_dim, -3, 3);
+    c.z = guarded_input(c.key_dim, 1, 2);
+    c.q = guarded_input(length * c.rows_q, low, 1);
+    c.k = guarded_input(length * (c.key_dim + gap), low, 1);
+    c.v = guarded_input(length * (c.value_dim + gap), -1, 1);
+    bool per_key = random_below(2), steady = random_below(3) == 0, none = random_below(4) == 0;
+    size_t width = per_key ? c.key_dim : 1;
+    c.g = guarded_input((steady ? 1 : length) * width, -3, 0);
+    for (size_t i = 0; i < c.g.count; i++)
+        if (random_below(20) == 0) c.g.data[i] = random_below(2) ? -INFINITY : -0.0f;
+    c.sequence = (rill_head_sequence){
+        .length = length,
+        .query_group = group,
+        .queries = c.q.data,
+        .keys = c.k.data,
+        .values = c.v.data,
+        .log_decay = none ? NULL : c.g.data,
+        .query_stride = c.rows_q,
+        .key_stride = c.key_dim + gap,
+        .value_stride = c.value_dim + gap,
+        .decay_stride = steady ? 0 : width,
+        .decay_per_key = per_key,
+        .output_stride = c.rows_o,
+    };
+    return c;
+}
+
+static bool head_free(head_case *c) {
+    return guarded_free(&c->S) & guarded_free(&c->z) & guarded_free(&c->q) & guarded_free(&c->k) &
+           guarded_free(&c->v) & guarded_free(&c->g);
+}
+
+/* the definition in double, of the values or (absolute) of their magnitudes */
+static void head_define(const head_case *c, bool absolute, double *S, double *z, double *output) {
+    const rill_head_sequence *s = &c->sequence;
+    double sign = absolute ? -1 : 1; /* of what is negative */
+#define VALUE(x) ((double)(x) < 0 ? sign * (double)(x) : (double)(x))
+    for (size_t i = 0; i < c->S.count; i++) S[i] = VALUE(c->S.data[i]);
+    for (size_t d = 0; d < c->key_dim; d++) z[d] = VALUE(c->z.data[d]);
+    for (size_t t = 0; t < s->length; t++) {
+        for (size_t d = 0; d < c->key_dim; d++) {
+            double k = VALUE(s->keys[t * s->key_stride + d]), g = 1;
+            if (s->log_decay) g = exp((double)s->log_decay[t * s->decay_stride + (s->decay_per_key ? d : 0)]);
+            for (size_t m = 0; m < c->value_dim; m++)
+                S[d * c->value_dim + m] =
+                    g * S[d * c->value_dim + m] + k * VALUE(s->values[t * s->value_stride + m]);
+            z[d] = g * z[d] + k;
+        }
+        for (size_t h = 0; h < s->query_group; h++)
+            for (size_t m = 0; m < c->value_dim; m++) {
+                double numerator = 0, normalizer = (double)c->epsilon;
+                for (size_t d = 0; d < c->key_dim; d++) {
+                    double q = VALUE(s->queries[t * s->query_stride + h * c->key_dim + d]);
+                    numerator += q * S[d * c->value_dim + m];
+                    normalizer += q * z[d];
+                }
+                output[(t * s->query_group + h) * c->value_dim + m] =
+                    c->normalize ? numerator / normalizer : numerator * (double)c->scale;
+            }
+    }
+#undef VALUE
+}
+
+static void head_check(const rill_kernels *kernels, const head_case *c, bool chunk, const double *S,
+                       const double *z, const double *o, const double *S_size, const double *o_size) {
+    guarded_floats S_got = guarded_copy(&c->S), z_got = guarded_copy(&c->z);
+    guarded_floats output = guarded_output(c->sequence.length * c->rows_o);
+    rill_head_sequence s = c->sequence;
+    s.output = output.data;
+    (chunk ? kernels->chunk : kernels->recurrent)(c->key_dim, c->value_dim, S_got.data,
+                                                  c->normalize ? z_got.data : NULL, c->epsilon, c->scale, &s);
+    double held = 6 * (double)(s.length + 1) * U, read = held + (double)(c->key_dim + 6) * U;
+    const char *form = chunk ? "chunk" : "recurrent";
+    for (size_t i = 0; i < c->S.count; i++)
+        near(kernels, form, i, S_got.data[i], S[i], held * S_size[i] + 1e-37);
+    for (size_t d = 0; d < c->key_dim; d++)
+        near(kernels, form, d, z_got.data[d], c->normalize ? z[d] : c->z.data[d],
+             c->normalize ? held * z[d] : 0);
+    for (size_t t = 0; t < s.length; t++) {
+        for (size_t i = 0; i < s.query_group * c->value_dim; i++) {
+            size_t at = t * s.query_group * c->value_dim + i;
+            double error = (c->normalize ? 2 : 1) * read * o_size[at] + 1e-37;
+            near(kernels, form, at, output.data[t * c->rows_o + i], o[at], error);
+        }
+        for (size_t i = s.query_group * c->value_dim; i < c->rows_o; i++) /* between the rows */
+            cr_assert(memcmp(output.data + t * c->rows_o + i, &guarded_canary, 4) == 0);
+    }
+    cr_assert(guarded_free(&S_got) & guarded_free(&z_got) & guarded_free(&output));
+}
+
+static void heads_agree(const rill_kernels *reference, const rill_kernels *kernels) {
+    for (int round = 0; round < 80; round++) {
+        head_case c = head_make();
+        size_t outputs = c.sequence.length * c.sequence.query_group * c.value_dim;
+        double *memory = calloc(2 * (c.S.count + c.key_dim + outputs), sizeof(double));
+        double *S = memory, *z = S + c.S.count, *o = z + c.key_dim;
+        double *S_size = o + outputs, *z_size = S_size + c.S.count, *o_size = z_size + c.key_dim;
+        head_define(&c, false, S, z, o);
+        head_define(&c, true, S_size, z_size, o_size);
+        for (int chunk = 0; chunk < 2; chunk++) {
+            head_check(kernels, &c, chunk, S, z, o, S_size, o_size);
+            head_check(reference, &c, chunk, S, z, o, S_size, o_size);
+        }
+        free(memory);
+        cr_assert(head_free(&c));
+    }
+}
+
+Test(kernels, recurrent_and_chunk_are_the_definition) {
+    every_table(heads_agree, "recurrent and chunk");
+}
+
+Test(kernels, the_table_in_use_runs_here) {
+    bool runs_here, found = false;
+    const rill_kernels *kernels;
+    for (size_t i = 0; (kernels = rill_kernels_at(i, &runs_here)); i++)
+        if (kernels == rill_kernels_get()) found = runs_here;
+    cr_assert(found);
+    cr_assert_eq(rill_kernels_get(), rill_kernels_get());
+}
+
+static void forced(const char *name, const char *want) {
+    setenv("RILL_KERNELS", name, 1);
+    cr_assert_str_eq(rill_kernels_get()->name, want);
+}
+
+Test(kernels, the_environment_forces_a_table) {
+    forced("portable", "portable");
+}
+
+Test(kernels, a_name_that_does_not_exist_is_as_if_unset) {
+    const char *best = NULL;
+    bool runs_here;
+    const rill_kernels *kernels;
+    for (size_t i = 0; (kernels = rill_kernels_at(i, &runs_here)); i++)
+        if (runs_here) best = kernels->name;
+    forced("abacus", best);
+}
