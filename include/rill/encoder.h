@@ -77,8 +77,9 @@ RILL_API void rill_encoder_init(const rill_model *model, void *encoder);
 RILL_API void rill_encoder_reset(const rill_model *model, void *encoder);
 
 /* One step: log_mel [frames_per_step][mel_bands], normalised as the front end gives them, oldest frame first
- * → embedding [embedding_dim] of unit length, and the logit that someone speaks. A step with a value that is
- * not finite is not taken in: the state stays, the embedding is all NaN and the logit −∞. Real-time safe. */
+ * → embedding [embedding_dim] of unit length (zero when the network gives zero), and the logit that someone
+ * speaks. A step with a value that is not finite, or so large that the input projection overflows, is not
+ * taken in: the state stays, the embedding is all NaN and the logit −∞. Real-time safe. */
 RILL_API void rill_encoder_step(const rill_model *model, void *encoder, const float *log_mel,
                                 float *embedding, float *speech_logit);
 
