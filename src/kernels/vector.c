@@ -58,7 +58,7 @@ INLINE vector splat(float x) {
     return x - (vector){0};
 }
 
-INLINE vector select(integers mask, vector yes, vector no) {
+INLINE vector choose(integers mask, vector yes, vector no) {
     return (vector)(((integers)yes & mask) | ((integers)no & ~mask));
 }
 
@@ -89,8 +89,8 @@ INLINE float sum(vector v) {
  * ∞. A NaN fails both comparisons and stays NaN. */
 INLINE vector exponential(vector x) {
     const vector magic = splat(12582912.0f);
-    x = select(x > splat(89.0f), splat(89.0f), x);
-    x = select(x < splat(-104.0f), splat(-104.0f), x);
+    x = choose(x > splat(89.0f), splat(89.0f), x);
+    x = choose(x < splat(-104.0f), splat(-104.0f), x);
     vector shifted = x * splat(1.44269504f) + magic;
     vector n = shifted - magic;
     vector r = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
@@ -107,8 +107,15 @@ INLINE vector exponential(vector x) {
     return p * scale_low * scale_high;
 }
 
-/* y[f][o] = bias[o] + weight[o]·x[f] for frames × rows of them, both constant; rows is 1 or a multiple of 4
- */
+/* Σ weight[i] x[i] for i from start on: what is left over of a row */
+INLINE float rest_of_row(size_t start, size_t inputs, const float *weight, const float *x) {
+    float total = 0;
+    for (size_t i = start; i < inputs; i++) total += weight[i] * x[i];
+    return total;
+}
+
+/* y[f][o] = bias[o] + weight[o]·x[f] for frames × rows of them, both constant, rows a multiple of 4. A row of
+ * weights is read once for all frames, and several rows at a time, for one FMA takes longer than one load. */
 INLINE void dense_tile(size_t frames, size_t rows, size_t inputs, size_t outputs, const float *restrict x,
                        const float *restrict weight, const float *restrict bias, float *restrict y) {
     vector product[4][8];
@@ -123,20 +130,23 @@ INLINE void dense_tile(size_t frames, size_t rows, size_t inputs, size_t outputs
             for (size_t f = 0; f < frames; f++) product[f][o] += row * frame[f];
         }
     }
-    for (size_t f = 0; f < frames; f++) {
-        float total[8];
-        if (rows == 1)
-            total[0] = sum(product[f][0]);
-        else
-            for (size_t o = 0; o < rows; o += 4) {
-                quad four = sums(product[f][o], product[f][o + 1], product[f][o + 2], product[f][o + 3]);
-                memcpy(total + o, &four, sizeof four);
-            }
-        for (size_t o = 0; o < rows; o++) {
-            for (size_t j = i; j < inputs; j++) total[o] += weight[o * inputs + j] * x[f * inputs + j];
-            y[f * outputs + o] = total[o] + bias[o];
+    for (size_t f = 0; f < frames; f++)
+        for (size_t o = 0; o < rows; o += 4) {
+            quad four;
+            memcpy(&four, bias + o, sizeof four);
+            four += sums(product[f][o], product[f][o + 1], product[f][o + 2], product[f][o + 3]);
+            memcpy(y + f * outputs + o, &four, sizeof four);
         }
-    }
+    for (size_t k = 0; k < frames * rows && i < inputs; k++)
+        y[k / rows * outputs + k % rows] +=
+            rest_of_row(i, inputs, weight + k % rows * inputs, x + k / rows * inputs);
+}
+
+INLINE void dense_row(size_t inputs, const float *x, const float *weight, const float *bias, float *y) {
+    vector product = splat(0);
+    size_t i = 0;
+    for (; i + lanes <= inputs; i += lanes) product += load(weight + i) * load(x + i);
+    *y = *bias + sum(product) + rest_of_row(i, inputs, weight, x);
 }
 
 INLINE void dense_frames(size_t frames, size_t rows, size_t inputs, size_t outputs, const float *x,
@@ -144,7 +154,9 @@ INLINE void dense_frames(size_t frames, size_t rows, size_t inputs, size_t outpu
     size_t o = 0;
     for (; o + rows <= outputs; o += rows)
         dense_tile(frames, rows, inputs, outputs, x, weight + o * inputs, bias + o, y + o);
-    for (; o < outputs; o++) dense_tile(frames, 1, inputs, outputs, x, weight + o * inputs, bias + o, y + o);
+    for (; o < outputs; o++)
+        for (size_t f = 0; f < frames; f++)
+            dense_row(inputs, x + f * inputs, weight + o * inputs, bias + o, y + f * outputs + o);
 }
 
 static void dense(size_t count, size_t inputs, size_t outputs, const float *x, const float *weight,
@@ -182,7 +194,7 @@ static void layer_norm(size_t count, size_t dim, const float *x, const float *we
 static void elu1(size_t count, const float *x, float *y) {
     for (size_t i = 0; i < count; i += lanes) {
         vector v = load_up_to(x + i, count - i);
-        store_up_to(y + i, count - i, select(v > splat(0), v + splat(1), exponential(v)));
+        store_up_to(y + i, count - i, choose(v > splat(0), v + splat(1), exponential(v)));
     }
 }
 
