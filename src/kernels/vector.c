@@ -114,17 +114,21 @@ INLINE float rest_of_row(size_t start, size_t inputs, const float *weight, const
     return total;
 }
 
-/* y[f][o] = bias[o] + weight[o]·x[f] for frames × rows of them, both constant, rows a multiple of 4. A row of
- * weights is read once for all frames, and several rows at a time, for one FMA takes longer than one load. */
+/* y[f][o] = bias[o] + weight[o]·x[f] for frames × rows of them, both constant, rows a multiple of 4; several
+ * rows at a time, for a sum waits for its last FMA. One frame is bound by reading the weights: the tile at
+ * next is fetched meanwhile, in the order of its addresses, which four streams of rows are not. */
 INLINE void dense_tile(size_t frames, size_t rows, size_t inputs, size_t outputs, const float *restrict x,
-                       const float *restrict weight, const float *restrict bias, float *restrict y) {
-    vector product[4][8];
+                       const float *restrict weight, const float *next, const float *restrict bias,
+                       float *restrict y) {
+    vector product[4][4];
     for (size_t f = 0; f < frames; f++)
         for (size_t o = 0; o < rows; o++) product[f][o] = splat(0);
     size_t i = 0;
     for (; i + lanes <= inputs; i += lanes) {
         vector frame[4];
         for (size_t f = 0; f < frames; f++) frame[f] = load(x + f * inputs + i);
+        for (size_t line = 0; frames == 1 && line < rows * lanes; line += 64 / sizeof(float))
+            __builtin_prefetch(next + i * rows + line);
         for (size_t o = 0; o < rows; o++) {
             vector row = load(weight + o * inputs + i);
             for (size_t f = 0; f < frames; f++) product[f][o] += row * frame[f];
@@ -149,11 +153,15 @@ INLINE void dense_row(size_t inputs, const float *x, const float *weight, const 
     *y = *bias + sum(product) + rest_of_row(i, inputs, weight, x);
 }
 
-INLINE void dense_frames(size_t frames, size_t rows, size_t inputs, size_t outputs, const float *x,
-                         const float *weight, const float *bias, float *y) {
+INLINE void dense_frames(size_t frames, size_t inputs, size_t outputs, const float *x, const float *weight,
+                         const float *bias, float *y) {
+    enum { rows = 4 };
     size_t o = 0;
-    for (; o + rows <= outputs; o += rows)
-        dense_tile(frames, rows, inputs, outputs, x, weight + o * inputs, bias + o, y + o);
+    for (; o + rows <= outputs; o += rows) {
+        const float *tile = weight + o * inputs,
+                    *next = o + 2 * rows <= outputs ? tile + rows * inputs : tile;
+        dense_tile(frames, rows, inputs, outputs, x, tile, next, bias + o, y + o);
+    }
     for (; o < outputs; o++)
         for (size_t f = 0; f < frames; f++)
             dense_row(inputs, x + f * inputs, weight + o * inputs, bias + o, y + f * outputs + o);
@@ -164,8 +172,8 @@ static void dense(size_t count, size_t inputs, size_t outputs, const float *x, c
     enum { frames = many_registers ? 4 : 2 };
     size_t n = 0;
     for (; n + frames <= count; n += frames)
-        dense_frames(frames, 4, inputs, outputs, x + n * inputs, weight, bias, y + n * outputs);
-    for (; n < count; n++) dense_frames(1, 8, inputs, outputs, x + n * inputs, weight, bias, y + n * outputs);
+        dense_frames(frames, inputs, outputs, x + n * inputs, weight, bias, y + n * outputs);
+    for (; n < count; n++) dense_frames(1, inputs, outputs, x + n * inputs, weight, bias, y + n * outputs);
 }
 
 static void layer_norm(size_t count, size_t dim, const float *x, const float *weight, const float *bias,
