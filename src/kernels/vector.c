@@ -199,27 +199,29 @@ static void layer_norm(size_t count, size_t dim, const float *x, const float *we
     }
 }
 
-static void elu1(size_t count, const float *x, float *y) {
-    for (size_t i = 0; i < count; i += lanes) {
-        vector v = load_up_to(x + i, count - i);
-        store_up_to(y + i, count - i, choose(v > splat(0), v + splat(1), exponential(v)));
-    }
+INLINE vector elu1_of(vector x) {
+    return choose(x > splat(0), x + splat(1), exponential(x));
 }
 
-INLINE vector gated(vector a, vector b) {
+static void elu1(size_t count, const float *x, float *y) {
+    size_t i = 0;
+    for (; i + lanes <= count; i += lanes) store(y + i, elu1_of(load(x + i)));
+    if (i < count) store_part(y + i, count - i, elu1_of(load_part(x + i, count - i)));
+}
+
+INLINE vector gate_of(vector a, vector b) {
     return a / (splat(1) + exponential(-b));
 }
 
-static void silu(size_t count, const float *x, float *y) {
-    for (size_t i = 0; i < count; i += lanes) {
-        vector v = load_up_to(x + i, count - i);
-        store_up_to(y + i, count - i, gated(v, v));
-    }
+static void gate(size_t count, const float *a, const float *b, float *y) {
+    size_t i = 0;
+    for (; i + lanes <= count; i += lanes) store(y + i, gate_of(load(a + i), load(b + i)));
+    if (i < count)
+        store_part(y + i, count - i, gate_of(load_part(a + i, count - i), load_part(b + i, count - i)));
 }
 
-static void gate(size_t count, const float *a, const float *b, float *y) {
-    for (size_t i = 0; i < count; i += lanes)
-        store_up_to(y + i, count - i, gated(load_up_to(a + i, count - i), load_up_to(b + i, count - i)));
+static void silu(size_t count, const float *x, float *y) {
+    gate(count, x, x, y);
 }
 
 /* width ≤ lanes channels, frames of them (constant) */
