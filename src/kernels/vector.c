@@ -378,14 +378,15 @@ INLINE void pass(size_t steps, size_t columns, bool decayed, bool update, size_t
                  float *restrict S, const coefficients *restrict prepared, vector value[steps_max][4],
                  vector out[steps_max][4]) {
     for (size_t d = 0; d < count; d++, S += stride) {
-        for (size_t c = 0; c < columns; c++) {
-            vector s = load(S + c * lanes);
-            for (size_t t = 0; t < steps; t++) out[t][c] += splat(prepared->query[t][d]) * s;
-            if (!update) continue;
-            if (decayed) s *= splat(prepared->decay[d]);
-            for (size_t t = 0; t < steps; t++) s += splat(prepared->key[t][d]) * value[t][c];
-            store(S + c * lanes, s);
-        }
+        vector s[4];
+        for (size_t c = 0; c < columns; c++) s[c] = load(S + c * lanes);
+        for (size_t t = 0; t < steps; t++)
+            for (size_t c = 0; c < columns; c++) out[t][c] += splat(prepared->query[t][d]) * s[c];
+        if (!update) continue;
+        for (size_t c = 0; c < columns && decayed; c++) s[c] *= splat(prepared->decay[d]);
+        for (size_t t = 0; t < steps; t++)
+            for (size_t c = 0; c < columns; c++) s[c] += splat(prepared->key[t][d]) * value[t][c];
+        for (size_t c = 0; c < columns; c++) store(S + c * lanes, s[c]);
     }
 }
 
