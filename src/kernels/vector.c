@@ -4,7 +4,8 @@
  *   RILL_VECTOR_TABLE, RILL_VECTOR_NAME   the table's symbol and name
  *   RILL_VECTOR_BYTES                     bytes of a register (a wider type is many times slower)
  *   RILL_VECTOR_REGISTERS                 how many of them there are
- * All tiles are arrays of vectors with constant bounds, which the compilers keep in registers. */
+ * Tiles are arrays of vectors with constant bounds, which the compilers unroll and keep in registers. Needs
+ * __builtin_shufflevector: gcc 12, any clang. */
 #include <stdint.h>
 #include <string.h>
 
@@ -158,8 +159,8 @@ INLINE void dense_frames(size_t frames, size_t inputs, size_t outputs, const flo
     enum { rows = 4 };
     size_t o = 0;
     for (; o + rows <= outputs; o += rows) {
-        const float *tile = weight + o * inputs,
-                    *next = o + 2 * rows <= outputs ? tile + rows * inputs : tile;
+        const float *tile = weight + o * inputs;
+        const float *next = o + 2 * rows <= outputs ? tile + rows * inputs : tile;
         dense_tile(frames, rows, inputs, outputs, x, tile, next, bias + o, y + o);
     }
     for (; o < outputs; o++)
@@ -270,8 +271,8 @@ static bool within(size_t count, const float *x, float low, float high) {
 
 /* ---- the recurrence, `steps` steps for one pass over S ----
  *
- * With G_t = Π_{i ≤ t} g_i and G_{j→t} = Π_{j < i ≤ t} g_i (all ≤ 1: nothing is divided), steps 0 … n − 1
- * give
+ * With G_t = Π_{i ≤ t} g_i and G_{j→t} = Π_{j < i ≤ t} g_i (all ≤ 1: nothing is divided), steps
+ * 0 … n − 1 give
  *
  *     S' = G_{n-1} S + Σ_j (G_{j→n-1} k_j) v_jᵀ
  *     o_t = (G_t q_t)ᵀ S + Σ_{j ≤ t} (q_tᵀ G_{j→t} k_j) v_j
@@ -281,9 +282,8 @@ static bool within(size_t count, const float *x, float low, float high) {
 enum {
     steps_max = 4,
     block_rows = 128, /* rows of S prepared at a time, which bounds the stack */
-    wide = many_registers
-               ? 2
-               : 1 /* vectors of a row of S held at once: with 4 steps, 8 · wide of out and value */
+    /* vectors of a row of S held at once: four steps need 8 registers a column, for out and value */
+    wide = many_registers ? 2 : 1
 };
 
 typedef struct coefficients {
@@ -301,12 +301,11 @@ typedef struct head_span {
     size_t group; /* the query head within the group */
 } head_span;
 
-/* What a query head sums up over key_dim: score(t, j) = q_tᵀ G_{j→t} k_j for j ≤ t, then (G_t q_t)·z for each
- * t */
+/* What a query head sums up over key_dim: q_tᵀ G_{j→t} k_j for j ≤ t, at score_at(t, j); then (G_t q_t)·z, at
+ * scores_max + t */
 enum {
     scores_max = steps_max * (steps_max + 1) / 2,
-    products_max = scores_max + steps_max,
-    padded_products = 16
+    padded_products = (scores_max + steps_max + 3) / 4 * 4 /* to be folded four at a time */
 };
 
 INLINE size_t score_at(size_t t, size_t j) {
@@ -352,8 +351,7 @@ INLINE void prepare_rows(size_t steps, bool decayed, bool update, const head_spa
     if (span->z) store_up_to(span->z + row, width, z);
 }
 
-/* Prepares the coefficients of rows row … row + count − 1, adds their share to the products and takes z on.
- */
+/* Prepares the coefficients of count rows from row on, adds their share to the products and takes z on. */
 INLINE void prepare(size_t steps, bool decayed, bool update, const head_span *span, size_t row, size_t count,
                     coefficients *prepared, float product[padded_products]) {
     vector products[padded_products], head_decay[steps_max];
@@ -408,9 +406,7 @@ typedef struct row_block {
     const float *factor;  /* [steps]: scale, or 1 / (q_t·z_t + ε) */
 } row_block;
 
-/* `columns` vectors of S from column m on; the last of them holds `width` of the row's values when columns is
- * 1
- */
+/* `columns` vectors of S from column m on; one alone may hold fewer than lanes of the row's values: width */
 INLINE void read_and_update(size_t steps, size_t columns, bool decayed, bool update, const head_span *span,
                             const row_block *block, size_t m, size_t width) {
     const rill_head_sequence *sequence = span->sequence;
