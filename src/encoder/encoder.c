@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* The network over its layers. A stream's memory is the state, layer by layer, then a call's workspace; a
+ * step is a prefill of length 1. */
+#include <assert.h>
+#include <float.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "encoder/layer.h"
+
+size_t rill_encoder_size(const rill_model *model) {
+    assert(model);
+    return model->info.state_size + rill_workspace_size(&model->info);
+}
+
+void rill_encoder_init(const rill_model *model, void *encoder) {
+    assert(model && encoder && (uintptr_t)encoder % RILL_STATE_ALIGNMENT == 0);
+    memset(encoder, 0, rill_encoder_size(model)); /* padding too: equal states are equal bytes */
+    for (size_t i = 0; i < model->info.layers; i++)
+        rill_attention_init(&model->attention, (unsigned char *)encoder + i * rill_layer_state_size(model));
+}
+
+void rill_encoder_reset(const rill_model *model, void *encoder) {
+    rill_encoder_init(model, encoder);
+}
+
+static bool is_finite(const rill_model *model, size_t count, const float *values) {
+    return model->kernels->within(count, values, -FLT_MAX, FLT_MAX);
+}
+
+/* hidden = norm(input · log_mel) for the rows that are finite, closed up; taken[i] is the row that hidden[i]
+ * came from. Returns their count. An overflow in the sums refuses a row as NaN in it does. */
+static size_t take_in(const rill_model *model, size_t steps, const float *log_mel, rill_workspace work,
+                      size_t taken[RILL_ENCODER_CHUNK]) {
+    const size_t dim = model->info.model_dim, inputs = model->input.inputs;
+    rill_dense_run(model, &model->input, steps, log_mel, work.hidden);
+    rill_norm_run(model, &model->input_norm, steps, work.hidden, work.hidden);
+    size_t length = 0;
+    for (size_t t = 0; t < steps; t++) {
+        const float *row = work.hidden + t * dim;
+        if (!is_finite(model, inputs, log_mel + t * inputs) || !is_finite(model, dim, row)) continue;
+        memmove(work.hidden + length * dim, row, dim * sizeof *row);
+        taken[length++] = t;
+    }
+    return length;
+}
+
+/* unit = x / |x|, and zero for zero; count values */
+static void scale_to_unit(size_t count, const float *x, float *unit) {
+    double square = 0;
+    for (size_t i = 0; i < count; i++) square += (double)x[i] * (double)x[i];
+    const double scale = square > 0 ? 1 / sqrt(square) : 0;
+    for (size_t i = 0; i < count; i++) unit[i] = (float)((double)x[i] * scale);
+}
+
+/* The outputs of the rows that were taken in, to their places. */
+static void give_out(const rill_model *model, size_t length, const size_t taken[RILL_ENCODER_CHUNK],
+                     rill_workspace work, float *embeddings, float *speech_logits) {
+    const size_t dim = model->info.embedding_dim;
+    float logits[RILL_ENCODER_CHUNK];
+    rill_norm_run(model, &model->output_norm, length, work.hidden, work.normed);
+    rill_dense_run(model, &model->embedding, length, work.normed, work.wide);
+    rill_dense_run(model, &model->speech, length, work.normed, logits);
+    for (size_t i = 0; i < length; i++) {
+        scale_to_unit(dim, work.wide + i * dim, embeddings + taken[i] * dim);
+        speech_logits[taken[i]] = logits[i];
+    }
+}
+
+static void run_chunk(const rill_model *model, void *encoder, size_t steps, const float *log_mel,
+                      float *embeddings, float *speech_logits) {
+    const size_t layer_size = rill_layer_state_size(model);
+    unsigned char *state = encoder;
+    const rill_workspace work = rill_workspace_at(&model->info, state + model->info.state_size);
+    size_t taken[RILL_ENCODER_CHUNK];
+    for (size_t i = 0; i < steps * model->info.embedding_dim; i++) embeddings[i] = NAN;
+    for (size_t t = 0; t < steps; t++) speech_logits[t] = -INFINITY;
+    const size_t length = take_in(model, steps, log_mel, work, taken);
+    if (length == 0) return;
+    for (size_t i = 0; i < model->info.layers; i++)
+        rill_layer_run(model, &model->layers[i], state + i * layer_size, length, work);
+    give_out(model, length, taken, work, embeddings, speech_logits);
+}
+
+void rill_encoder_prefill(const rill_model *model, void *encoder, size_t steps, const float *log_mel,
+                          float *embeddings, float *speech_logits) {
+    assert(model && encoder && (steps == 0 || (log_mel && embeddings && speech_logits)));
+    for (size_t done = 0; done < steps;) {
+        size_t now = steps - done < RILL_ENCODER_CHUNK ? steps - done : RILL_ENCODER_CHUNK;
+        run_chunk(model, encoder, now, log_mel + done * model->input.inputs,
+                  embeddings + done * model->info.embedding_dim, speech_logits + done);
+        done += now;
+    }
+}
+
+void rill_encoder_step(const rill_model *model, void *encoder, const float *log_mel, float *embedding,
+                       float *speech_logit) {
+    rill_encoder_prefill(model, encoder, 1, log_mel, embedding, speech_logit);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* One layer of the encoder, on a few steps at a time, and the memory it works in. */
+#ifndef RILL_LAYER_H
+#define RILL_LAYER_H
+
+#include <stddef.h>
+
+#include "encoder/model.h"
+
+/* Steps a pass over the weights takes: they are read from memory once for all of these. */
+#define RILL_ENCODER_CHUNK ((size_t)16)
+
+/* Where a call keeps what lies between its layers; rows of up to RILL_ENCODER_CHUNK steps. */
+typedef struct rill_workspace {
+    float *hidden; /* h [steps][model_dim] */
+    float *normed; /* [steps][model_dim] */
+    float *wide;   /* [steps][the widest of 4 model_dim, feed_forward_dim, embedding_dim] */
+    float
+        *window; /* [convolution_kernel − 1 + steps][model_dim]: the convolution's history, then its input */
+} rill_workspace;
+
+/* Bytes of a workspace, and where its parts lie in them. */
+size_t rill_workspace_size(const rill_model_info *info);
+rill_workspace rill_workspace_at(const rill_model_info *info, void *memory);
+
+/* Bytes of one layer's state: the attention's, then the convolution's last convolution_kernel − 1 inputs. */
+size_t rill_layer_state_size(const rill_model *model);
+
+/* Takes length ≤ RILL_ENCODER_CHUNK rows of work.hidden through the layer, and its state along. */
+void rill_layer_run(const rill_model *model, const rill_layer_weights *layer, void *state, size_t length,
+                    rill_workspace work);
+
+void rill_dense_run(const rill_model *model, const rill_dense_weights *dense, size_t length, const float *x,
+                    float *y);
+void rill_norm_run(const rill_model *model, const rill_norm_weights *norm, size_t length, const float *x,
+                   float *y);
+
+#endif
