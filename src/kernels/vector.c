@@ -170,7 +170,7 @@ INLINE void dense_frames(size_t frames, size_t inputs, size_t outputs, const flo
 
 static void dense(size_t count, size_t inputs, size_t outputs, const float *x, const float *weight,
                   const float *bias, float *y) {
-    enum { frames = many_registers ? 4 : 2 };
+    enum { frames = many_registers ? 4 : 3 };
     size_t n = 0;
     for (; n + frames <= count; n += frames)
         dense_frames(frames, inputs, outputs, x + n * inputs, weight, bias, y + n * outputs);
