@@ -77,16 +77,27 @@ static bool print_row(const struct total *total, const struct error_row *row) {
     return total->json ? error_json_row(NULL, &row->error) : error_table_row(row);
 }
 
+static bool has_file(const rill_turns *turns, const char *file) {
+    for (size_t i = 0; i < rill_turns_count(turns); i++)
+        if (!strcmp(file, rill_turns_at(turns, i).file)) return true;
+    return false;
+}
+
+/* RTTMs keep a file's turns together: a file is looked for once, where its turns begin. */
 static void warn_of_strangers(const rill_turns *reference, const rill_turns *hypothesis) {
-    const char *last = "";
+    const char *last = NULL, *stranger = NULL;
+    size_t strangers = 0;
     for (size_t i = 0; i < rill_turns_count(hypothesis); i++) {
         const char *file = rill_turns_at(hypothesis, i).file;
-        bool known = !strcmp(file, last);
-        for (size_t k = 0; !known && k < rill_turns_count(reference); k++)
-            known = !strcmp(file, rill_turns_at(reference, k).file);
-        if (!known) remark("note: the reference has no file \"%s\"; its turns are left out", file);
+        if ((!last || strcmp(file, last) != 0) && !has_file(reference, file)) {
+            stranger = file;
+            strangers++;
+        }
         last = file;
     }
+    if (strangers)
+        remark("note: the reference has no turns of \"%s\"%s; those of the hypothesis are left out", stranger,
+               strangers > 1 ? " and other files" : "");
 }
 
 /* Rows of one pair; its sum goes to the total. */

@@ -61,8 +61,9 @@ rill_status segment_embed(struct segment_source *source, const char *path, struc
     rill_embedder_reset(source->embedder);
     if (length && first >= length)
         return refuse(why, path, segment->start, "the segment begins beyond the end");
-    rill_status status = first ? go_to(source->file, first, why) : RILL_OK;
+    rill_status status = first != source->position ? go_to(source->file, first, why) : RILL_OK;
     if (status == RILL_OK) status = push(source->file, source->embedder, count, &read, why);
+    source->position = status == RILL_OK ? first + read : UINT64_MAX;
     if (status != RILL_OK) return status;
     segment->duration = (double)read / rate;
     segment->speech_seconds = rill_embedder_finish(source->embedder, embedding);

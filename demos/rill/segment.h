@@ -3,6 +3,8 @@
 #ifndef SEGMENT_H
 #define SEGMENT_H
 
+#include <stdint.h>
+
 #include <rill/encoder.h>
 #include <rill/status.h>
 #include <rill/stream/audio_file.h>
@@ -18,6 +20,7 @@ struct segment {
 struct segment_source {
     rill_audio_file *file;
     rill_embedder *embedder;
+    uint64_t position; /* the next sample read without seeking */
 };
 rill_status segment_open(const rill_model *model, const char *path, unsigned channel,
                          struct segment_source *source, rill_error *why);

@@ -23,10 +23,10 @@ static void parse_line(char *line, size_t number, struct listed_segment *listed)
     if (duration) *duration++ = 0;
     if (!*line)
         snprintf(listed->error, sizeof listed->error, "line %zu: no path", number);
-    else if (start && !read_seconds(start, &listed->start))
+    else if (start && *start && !read_seconds(start, &listed->start))
         snprintf(listed->error, sizeof listed->error, "line %zu: the start \"%.20s\" is no number of seconds",
                  number, start);
-    else if (duration && (!read_seconds(duration, &listed->duration) || !(listed->duration > 0)))
+    else if (duration && *duration && (!read_seconds(duration, &listed->duration) || !(listed->duration > 0)))
         snprintf(listed->error, sizeof listed->error,
                  "line %zu: the duration \"%.20s\" is no number of seconds", number, duration);
 }

@@ -22,9 +22,9 @@ static void restore(void) {
 }
 
 static void on_stop(int signal_number) {
-    if (stop && signal_number == SIGINT) {
+    if (stop) {
         restore();
-        _exit(128 + SIGINT);
+        _exit(128 + signal_number);
     }
     stop = 1;
 }
