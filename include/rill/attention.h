@@ -32,8 +32,11 @@ extern "C" {
 #endif
 
 typedef enum rill_update_rule {
-    RILL_RULE_LINEAR, /* S += k vᵀ: no decay */
-    RILL_RULE_GATED   /* S = g S + k vᵀ */
+    /* S += k vᵀ: no decay. S and z grow with the sequence, and plain float sums drift: relative error about
+     * 1.5e-5 after 10⁶ steps, 5e-3 after 10⁷ (28 hours at 100 steps a second), and worse from there. Reset
+     * it, or use a decay, when a stream may last longer. */
+    RILL_RULE_LINEAR,
+    RILL_RULE_GATED /* S = g S + k vᵀ */
 } rill_update_rule;
 
 typedef enum rill_decay {
@@ -61,7 +64,7 @@ typedef struct rill_attention_shape {
 RILL_API rill_status rill_attention_check(const rill_attention_shape *shape, rill_error *why);
 
 /* Bytes of one state: heads × key_dim × value_dim floats of S, heads × key_dim of z when normalized, rounded
- * up. */
+ * up to a multiple of 64. The shape must be one that rill_attention_check accepts. */
 RILL_API size_t rill_attention_size(const rill_attention_shape *shape);
 
 /* The empty history, S = 0 and z = 0, in the caller's memory of rill_attention_size bytes, aligned for float.
@@ -77,12 +80,17 @@ typedef struct rill_sequence {
     const float *queries;   /* φ(q) [length][query_heads][key_dim] */
     const float *keys;      /* φ(k) [length][heads][key_dim] */
     const float *values;    /* [length][heads][value_dim] */
-    const float *log_decay; /* ≤ 0, shape by rill_decay; NULL for RILL_DECAY_NONE */
+    const float *log_decay; /* −∞ … 0, shape by rill_decay; NULL for RILL_DECAY_NONE, and only then */
 } rill_sequence;
 
-/* One step at a time: the definition's order of sums. A key, value or decay that is not finite in any entry
- * of a head leaves that head's state as it was (one bad frame never poisons a state); that step's output of
- * the head is NaN. output may not overlap the inputs. */
+/* Step by step, one pass over the state for each. The shape must be one that rill_attention_check accepts;
+ * output [length][query_heads][value_dim] may not overlap the inputs or the state.
+ *
+ * One bad frame never poisons a state: a step with a key or value that is NaN or infinite, or a log decay
+ * that is NaN or above 0, in any entry of a head leaves that head's state as it was, and the outputs of the
+ * query heads that read it are NaN in that step. A log decay of −∞ is g = 0: it forgets everything before the
+ * step. A query that is not finite spoils its own output only. Finite keys and values whose products overflow
+ * float are the caller's. */
 RILL_API void rill_attention_recurrent(const rill_attention_shape *shape, void *state,
                                        const rill_sequence *sequence, float *output);
 
@@ -95,7 +103,8 @@ RILL_API void rill_attention_chunkwise(const rill_attention_shape *shape, void *
 RILL_API void rill_feature_map_elu1(size_t count, const float *x, float *out);
 
 /* The kernels in use, e.g. "avx512": chosen once by what the CPU has, or by the environment variable
- * RILL_KERNELS=name when this CPU can run that table. Static text. */
+ * RILL_KERNELS=name when this CPU can run that table; a name it does not know or cannot run is ignored.
+ * Static text. */
 RILL_API const char *rill_kernels_name(void);
 
 #ifdef __cplusplus

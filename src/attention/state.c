@@ -34,9 +34,9 @@ rill_status rill_attention_check(const rill_attention_shape *shape, rill_error *
     if ((unsigned)shape->decay > RILL_DECAY_STEP_KEY)
         return rill_fail(why, RILL_BAD_ARGUMENT, "attention: unknown decay %d", (int)shape->decay);
     if ((shape->rule == RILL_RULE_LINEAR) != (shape->decay == RILL_DECAY_NONE))
-        return rill_fail(why, RILL_BAD_ARGUMENT, "attention: the %s rule %s a decay",
-                         shape->rule == RILL_RULE_LINEAR ? "linear" : "gated",
-                         shape->rule == RILL_RULE_LINEAR ? "has no" : "needs");
+        return rill_fail(why, RILL_BAD_ARGUMENT, "attention: the %s",
+                         shape->rule == RILL_RULE_LINEAR ? "linear rule has no decay"
+                                                         : "gated rule needs a decay");
     if (shape->heads == 0 || shape->key_dim == 0 || shape->value_dim == 0)
         return rill_fail(why, RILL_BAD_ARGUMENT,
                          "attention: %zu heads of key dimension %zu, value dimension %zu: none may be 0",

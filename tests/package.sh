@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# package.sh SOURCE BUILD: installs BUILD into a fresh prefix and uses it as a stranger would: by find_package and by
+# pkg-config, from C and C++, shared and static.
+set -eu
+source=$1
+build=$2
+prefix=$(mktemp -d)
+trap 'rm -rf "$prefix"' EXIT
+
+cmake --install "$build" --prefix "$prefix/usr" >/dev/null
+[ ! -e "$prefix/usr/include/rill/kernels.h" ] || { echo "a private header was installed"; exit 1; }
+
+CMAKE_PREFIX_PATH=$prefix/usr cmake -S "$source/tests/package" -B "$prefix/consumer" -G Ninja \
+    >"$prefix/log" 2>&1 && LD_LIBRARY_PATH=$prefix/usr/lib cmake --build "$prefix/consumer" >>"$prefix/log" 2>&1 ||
+    { cat "$prefix/log"; exit 1; }
+grep '^rill 0' "$prefix/log" || { cat "$prefix/log"; echo "no consumer ran"; exit 1; }
+
+# A version that is not installed is refused.
+sed 's/find_package(rill 0.1/find_package(rill 9.9/' "$source/tests/package/CMakeLists.txt" >"$prefix/CMakeLists.txt"
+if CMAKE_PREFIX_PATH=$prefix/usr cmake -S "$prefix" -B "$prefix/refused" -G Ninja >/dev/null 2>&1; then
+    echo "find_package(rill 9.9) succeeded"
+    exit 1
+fi
+
+export PKG_CONFIG_PATH="$prefix/usr/lib/pkgconfig"
+for package in rill rill_encoder rill_stream; do
+    [ -e "$PKG_CONFIG_PATH/$package.pc" ] || continue
+    uses=$(echo "$package" | sed 's/^rill_/-DUSES_/; s/^rill$//')
+    # shellcheck disable=SC2046 # the flags are words
+    cc -std=c11 -Wall -Wextra -Wpedantic -Werror $uses "$source/tests/package/consumer.c" -o "$prefix/by_$package" \
+        $(pkg-config --cflags --libs "$package")
+    LD_LIBRARY_PATH=$prefix/usr/lib "$prefix/by_$package" >/dev/null
+    cc -std=c11 $uses "$source/tests/package/consumer.c" -o "$prefix/static_$package" \
+        $(pkg-config --cflags "$package") -Wl,-Bstatic $(pkg-config --libs "$package") -Wl,-Bdynamic \
+        $(pkg-config --libs --static "$package")
+    LD_LIBRARY_PATH="" "$prefix/static_$package" >/dev/null
+done
+echo "installed, found and linked"

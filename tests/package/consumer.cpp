@@ -1,0 +1,3 @@
+/* SPDX-License-Identifier: MIT */
+/* The same, seen from C++. */
+#include "consumer.c"
