@@ -279,55 +279,75 @@ typedef struct head_span {
     size_t group; /* the query head within the group */
 } head_span;
 
+/* What a query head sums up over key_dim: score(t, j) = q_tᵀ G_{j→t} k_j for j ≤ t, then (G_t q_t)·z for each
+ * t */
+enum {
+    scores_max = steps_max * (steps_max + 1) / 2,
+    products_max = scores_max + steps_max,
+    padded_products = 16
+};
+
+INLINE size_t score_at(size_t t, size_t j) {
+    return t * (t + 1) / 2 + j;
+}
+
 INLINE vector decay_at(const head_span *span, size_t t, size_t d, size_t count) {
     const rill_head_sequence *sequence = span->sequence;
     const float *log_decay = sequence->log_decay + (span->start + t) * sequence->decay_stride;
     return exponential(sequence->decay_per_key ? load_up_to(log_decay + d, count) : splat(*log_decay));
 }
 
-/* Prepares the coefficients of rows d0 … d0 + count − 1, adds their share to score[t][j] = q_tᵀ G_{j→t} k_j
- * and normalizer[t] = (G_t q_t)·z, and takes z on. */
-INLINE void prepare(size_t steps, bool decayed, bool update, const head_span *span, size_t d0, size_t count,
-                    coefficients *prepared, float score[steps_max][steps_max], float normalizer[steps_max]) {
+/* width ≤ lanes rows from row on, prepared at `at` */
+INLINE void prepare_rows(size_t steps, bool decayed, bool update, const head_span *span, size_t row,
+                         size_t width, const vector head_decay[steps_max], coefficients *prepared, size_t at,
+                         vector products[padded_products]) {
     const rill_head_sequence *sequence = span->sequence;
     const float *queries =
-        sequence->queries + span->start * sequence->query_stride + span->group * span->key_dim + d0;
-    const float *keys = sequence->keys + span->start * sequence->key_stride + d0;
-    vector products[steps_max][steps_max], norms[steps_max];
+        sequence->queries + span->start * sequence->query_stride + span->group * span->key_dim + row;
+    const float *keys = sequence->keys + span->start * sequence->key_stride + row;
+    vector z = span->z ? load_up_to(span->z + row, width) : splat(0);
+    vector carried[steps_max], total = splat(1);
     for (size_t t = 0; t < steps; t++) {
-        norms[t] = splat(0);
-        for (size_t j = 0; j <= t; j++) products[t][j] = splat(0);
-    }
-    for (size_t d = 0; d < count; d += lanes) {
-        size_t width = count - d;
-        vector z = span->z ? load_up_to(span->z + d0 + d, width) : splat(0);
-        vector carried[steps_max], total = splat(1);
-        for (size_t t = 0; t < steps; t++) {
-            if (decayed) {
-                vector g = decay_at(span, t, d0 + d, width);
-                total *= g;
-                for (size_t j = 0; j < t; j++) carried[j] *= g;
-            }
-            carried[t] = load_up_to(keys + t * sequence->key_stride + d, width);
-            vector query = load_up_to(queries + t * sequence->query_stride + d, width);
-            for (size_t j = 0; j <= t; j++) products[t][j] += query * carried[j];
-            if (decayed) query *= total;
-            norms[t] += query * z;
-            store(prepared->query[t] + d, query);
+        if (decayed) {
+            vector g = sequence->decay_per_key ? decay_at(span, t, row, width) : head_decay[t];
+            total *= g;
+            for (size_t j = 0; j < t; j++) carried[j] *= g;
         }
-        if (update) {
-            z *= total;
-            for (size_t j = 0; j < steps; j++) {
-                z += carried[j];
-                store(prepared->key[j] + d, carried[j]);
-            }
-            store(prepared->decay + d, total);
-            if (span->z) store_up_to(span->z + d0 + d, width, z);
-        }
+        carried[t] = load_up_to(keys + t * sequence->key_stride, width);
+        vector query = load_up_to(queries + t * sequence->query_stride, width);
+        for (size_t j = 0; j <= t; j++) products[score_at(t, j)] += query * carried[j];
+        if (decayed) query *= total;
+        products[scores_max + t] += query * z;
+        store(prepared->query[t] + at, query);
     }
-    for (size_t t = 0; t < steps; t++) {
-        normalizer[t] += sum(norms[t]);
-        for (size_t j = 0; j <= t; j++) score[t][j] += sum(products[t][j]);
+    if (!update) return;
+    if (decayed) z *= total;
+    for (size_t j = 0; j < steps; j++) {
+        z += carried[j];
+        store(prepared->key[j] + at, carried[j]);
+    }
+    if (decayed) store(prepared->decay + at, total);
+    if (span->z) store_up_to(span->z + row, width, z);
+}
+
+/* Prepares the coefficients of rows row … row + count − 1, adds their share to the products and takes z on.
+ */
+INLINE void prepare(size_t steps, bool decayed, bool update, const head_span *span, size_t row, size_t count,
+                    coefficients *prepared, float product[padded_products]) {
+    vector products[padded_products], head_decay[steps_max];
+    for (size_t i = 0; i < padded_products; i++) products[i] = splat(0);
+    bool steady = decayed && !span->sequence->decay_per_key;
+    for (size_t t = 0; t < steps; t++) head_decay[t] = steady ? decay_at(span, t, 0, lanes) : splat(1);
+    size_t d = 0;
+    for (; d + lanes <= count; d += lanes)
+        prepare_rows(steps, decayed, update, span, row + d, lanes, head_decay, prepared, d, products);
+    if (d < count)
+        prepare_rows(steps, decayed, update, span, row + d, count - d, head_decay, prepared, d, products);
+    for (size_t i = 0; i < padded_products; i += 4) {
+        quad four;
+        memcpy(&four, product + i, sizeof four);
+        four += sums(products[i], products[i + 1], products[i + 2], products[i + 3]);
+        memcpy(product + i, &four, sizeof four);
     }
 }
 
@@ -347,12 +367,22 @@ INLINE void pass(size_t steps, size_t columns, bool decayed, bool update, size_t
     }
 }
 
+/* The same with one vector of which only width values belong to S. */
+INLINE void padded_pass(size_t steps, bool decayed, bool update, size_t count, size_t stride, size_t width,
+                        float *restrict S, const coefficients *restrict prepared, vector value[steps_max][4],
+                        vector out[steps_max][4]) {
+    float padded[block_rows * lanes];
+    for (size_t d = 0; d < count; d++) store(padded + d * lanes, load_part(S + d * stride, width));
+    pass(steps, 1, decayed, update, count, lanes, padded, prepared, value, out);
+    for (size_t d = 0; d < count && update; d++) store_part(S + d * stride, width, load(padded + d * lanes));
+}
+
 typedef struct row_block {
     size_t row, rows; /* of S */
     bool first, last;
     const coefficients *prepared;
-    const float (*score)[steps_max];
-    const float *factor; /* [steps]: scale, or 1 / (q_t·z_t + ε) */
+    const float *product; /* [padded_products]: the sums over key_dim, complete in the last block */
+    const float *factor;  /* [steps]: scale, or 1 / (q_t·z_t + ε) */
 } row_block;
 
 /* `columns` vectors of S from column m on; the last of them holds `width` of the row's values when columns is
@@ -372,20 +402,16 @@ INLINE void read_and_update(size_t steps, size_t columns, bool decayed, bool upd
                 block->first ? splat(0) : load_up_to(output + t * sequence->output_stride + c * lanes, width);
         }
     float *S = span->S + block->row * span->value_dim + m;
-    if (width >= lanes) {
+    if (width >= lanes)
         pass(steps, columns, decayed, update, block->rows, span->value_dim, S, block->prepared, value, out);
-    } else {
-        float padded[block_rows * lanes];
-        for (size_t d = 0; d < block->rows; d++)
-            store(padded + d * lanes, load_part(S + d * span->value_dim, width));
-        pass(steps, 1, decayed, update, block->rows, lanes, padded, block->prepared, value, out);
-        for (size_t d = 0; d < block->rows && update; d++)
-            store_part(S + d * span->value_dim, width, load(padded + d * lanes));
-    }
+    else
+        padded_pass(steps, decayed, update, block->rows, span->value_dim, width, S, block->prepared, value,
+                    out);
     for (size_t t = 0; t < steps; t++)
         for (size_t c = 0; c < columns; c++) {
             if (block->last) {
-                for (size_t j = 0; j <= t; j++) out[t][c] += splat(block->score[t][j]) * value[j][c];
+                for (size_t j = 0; j <= t; j++)
+                    out[t][c] += splat(block->product[score_at(t, j)]) * value[j][c];
                 out[t][c] *= splat(block->factor[t]);
             }
             store_up_to(output + t * sequence->output_stride + c * lanes, width, out[t][c]);
@@ -405,16 +431,17 @@ INLINE void read_columns(size_t steps, bool decayed, bool update, const head_spa
 /* One query head over `steps` steps; the last head of a group takes the state on. */
 INLINE void advance(size_t steps, bool decayed, bool update, const head_span *span) {
     coefficients prepared;
-    float score[steps_max][steps_max] = {{0}}, normalizer[steps_max] = {0}, factor[steps_max] = {0};
+    float product[padded_products] = {0}, factor[steps_max] = {0};
     for (size_t row = 0; row < span->key_dim; row += block_rows) {
         size_t rows = span->key_dim - row < block_rows ? span->key_dim - row : block_rows;
         bool last = row + rows == span->key_dim;
-        prepare(steps, decayed, update, span, row, rows, &prepared, score, normalizer);
+        prepare(steps, decayed, update, span, row, rows, &prepared, product);
         for (size_t t = 0; last && t < steps; t++) {
-            for (size_t j = 0; j <= t; j++) normalizer[t] += score[t][j];
-            factor[t] = span->z ? 1 / (normalizer[t] + span->epsilon) : span->scale;
+            float normalizer = product[scores_max + t] + span->epsilon;
+            for (size_t j = 0; j <= t; j++) normalizer += product[score_at(t, j)];
+            factor[t] = span->z ? 1 / normalizer : span->scale;
         }
-        row_block block = {row, rows, row == 0, last, &prepared, (const float(*)[steps_max])score, factor};
+        row_block block = {row, rows, row == 0, last, &prepared, product, factor};
         read_columns(steps, decayed, update, span, &block);
     }
 }
