@@ -2,6 +2,7 @@
 #include "segment.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -24,17 +25,26 @@ void segment_close(struct segment_source *source) {
     *source = (struct segment_source){0};
 }
 
-/* Reads and pushes up to count samples; *read says how many there were. embedder NULL: passes over them. */
+static bool any_usable(size_t count, const float *samples) {
+    for (size_t i = 0; i < count; i++)
+        if (isfinite(samples[i])) return true;
+    return false;
+}
+
+/* Reads and pushes up to count samples; *read says how many there were, *usable whether any was a number.
+ * embedder NULL: passes over them. */
 static rill_status push(rill_audio_file *file, rill_embedder *embedder, uint64_t count, uint64_t *read,
-                        rill_error *why) {
+                        bool *usable, rill_error *why) {
     float samples[BLOCK];
     *read = 0;
+    *usable = false;
     while (*read < count) {
         size_t wanted = count - *read < BLOCK ? (size_t)(count - *read) : BLOCK, got = 0;
         rill_status status = rill_audio_file_read(file, wanted, samples, &got, why);
         if (status != RILL_OK) return status;
         if (got == 0) break;
         if (embedder) rill_embedder_push(embedder, got, samples);
+        *usable |= any_usable(got, samples);
         *read += got;
     }
     return RILL_OK;
@@ -44,7 +54,8 @@ static rill_status go_to(rill_audio_file *file, uint64_t sample, rill_error *why
     rill_status status = rill_audio_file_seek(file, sample, why);
     if (status != RILL_UNSUPPORTED) return status;
     uint64_t passed;
-    return push(file, NULL, sample, &passed, why); /* a pipe, still at its beginning */
+    bool usable;
+    return push(file, NULL, sample, &passed, &usable, why); /* a pipe, still at its beginning */
 }
 
 static rill_status refuse(rill_error *why, const char *path, double start, const char *what) {
@@ -58,19 +69,21 @@ rill_status segment_embed(struct segment_source *source, const char *path, struc
     uint64_t count = isnan(segment->duration) ? UINT64_MAX : (uint64_t)llround(segment->duration * rate),
              read = 0;
     uint64_t first = (uint64_t)llround(segment->start * rate), length = rill_audio_file_length(source->file);
+    bool usable = false;
     rill_embedder_reset(source->embedder);
     if (length && first >= length)
         return refuse(why, path, segment->start, "the segment begins beyond the end");
     rill_status status = first != source->position ? go_to(source->file, first, why) : RILL_OK;
-    if (status == RILL_OK) status = push(source->file, source->embedder, count, &read, why);
+    if (status == RILL_OK) status = push(source->file, source->embedder, count, &read, &usable, why);
     source->position = status == RILL_OK ? first + read : UINT64_MAX;
     if (status != RILL_OK) return status;
     segment->duration = (double)read / rate;
     segment->speech_seconds = rill_embedder_finish(source->embedder, embedding);
-    if (segment->speech_seconds > 0) return RILL_OK;
-    return refuse(why, path, segment->start,
-                  read ? "too short to hear a voice, or not one usable sample"
-                       : "the segment has no samples");
+    if (read == 0) return refuse(why, path, segment->start, "the segment has no samples");
+    if (!usable) return refuse(why, path, segment->start, "not one of the samples is a number");
+    if (!(segment->speech_seconds > 0))
+        return refuse(why, path, segment->start, "the segment is too short to hear a voice");
+    return RILL_OK;
 }
 
 rill_status segment_embed_file(const rill_model *model, const char *path, unsigned channel,

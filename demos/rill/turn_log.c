@@ -52,8 +52,6 @@ static const char *label_of(struct turn_labels *labels, unsigned speaker, const 
     struct turn_label *label = &labels->labels[labels->count];
     label->speaker = speaker;
     snprintf(label->text, sizeof label->text, "%s", name);
-    for (char *at = label->text; *at; at++)
-        if ((unsigned char)*at <= ' ' || *at == 0x7F) *at = '_';
     bool looks_like_number = label->text[0] == 'S' && label->text[1] >= '0' && label->text[1] <= '9';
     if (!label->text[0] || looks_like_number || is_taken(labels, label->text))
         snprintf(label->text, sizeof label->text, "S%u", speaker);
@@ -146,8 +144,7 @@ bool rttm_write(FILE *file, const char *path, const rill_turns *turns) {
     for (size_t i = 0; i < rill_turns_count(turns); i++) {
         rill_turn turn = rill_turns_at(turns, i);
         rill_rttm_line(line, sizeof line, &turn);
-        size_t length = strlen(line);
-        fprintf(file, "%s%s", line, length && line[length - 1] == '\n' ? "" : "\n");
+        fprintf(file, "%s\n", line);
     }
     if (fflush(file) == 0 && !ferror(file)) return true;
     complain("%s: %s", path, strerror(errno));
