@@ -63,10 +63,8 @@ static void write_turn(struct turn_log *log, const char *file, const char *label
     char line[1024];
     rill_turn turn = {file, label, event->start, event->end - event->start};
     rill_rttm_line(line, sizeof line, &turn);
-    size_t length = strlen(line);
     errno = 0;
-    if (fputs(line, log->rttm) < 0 || (length && line[length - 1] != '\n' && fputc('\n', log->rttm) < 0) ||
-        fflush(log->rttm) != 0) {
+    if (fprintf(log->rttm, "%s\n", line) < 0 || fflush(log->rttm) != 0) {
         char text[600];
         snprintf(text, sizeof text, "%s: %s", log->rttm_path, strerror(errno));
         fail(log, text);
