@@ -9,6 +9,7 @@
 
 #include "encoder/safetensors.h"
 #include "random_numbers.h"
+#include "synthetic_voice.h"
 
 #define GOLDEN RILL_TESTS "/../models/speaker-v0.golden.safetensors"
 
@@ -80,16 +81,10 @@ Test(embedder, is_the_weighted_mean_of_the_golden_steps) {
         cr_assert(fabs((double)embedding[i] - sum[i] / sqrt(square)) < 1e-4, "value %zu", i);
 }
 
-/* Something with a pitch, harmonics and pauses, at any rate. */
 static float *voice(unsigned sample_rate_hz, double seconds, size_t *count) {
     *count = (size_t)(seconds * sample_rate_hz);
     float *samples = malloc((*count + 1) * sizeof *samples);
-    for (size_t i = 0; i < *count; i++) {
-        double t = (double)i / sample_rate_hz, sum = 0;
-        double phase = 6.283185307179586 * (140 * t + 3 * sin(4 * t));
-        for (int h = 1; h <= 20; h++) sum += sin(h * phase) / h;
-        samples[i] = (float)(0.1 * sum * (0.6 + 0.4 * sin(15 * t)));
-    }
+    for (size_t i = 0; i < *count; i++) samples[i] = synthetic_voice((double)i / sample_rate_hz, 1.2);
     return samples;
 }
 
@@ -99,7 +94,7 @@ Test(embedder, blocks_of_any_size_give_the_same_bits) {
     random_seed(seed);
     for (size_t r = 0; r < 4; r++) {
         size_t count;
-        float *samples = voice(rate[r], 1.7, &count), whole[DIM_MAX], cut[DIM_MAX];
+        float *samples = voice(rate[r], 0.9, &count), whole[DIM_MAX], cut[DIM_MAX];
         double seconds = embed(rate[r], count, samples, whole);
         rill_embedder *embedder = open_embedder(rate[r]);
         for (int trial = 0; trial < 4; trial++) { /* the same embedder again: a reset leaves no trace */
@@ -123,12 +118,12 @@ Test(embedder, blocks_of_any_size_give_the_same_bits) {
 
 Test(embedder, the_rate_hardly_matters) {
     size_t count;
-    float own[DIM_MAX], other[DIM_MAX], *samples = voice(16000, 3, &count);
+    float own[DIM_MAX], other[DIM_MAX], *samples = voice(16000, 2, &count);
     embed(16000, count, samples, own);
     free(samples);
-    const unsigned rate[] = {48000, 44100, 96000, 22050, 192000};
-    for (size_t r = 0; r < 5; r++) {
-        samples = voice(rate[r], 3, &count);
+    const unsigned rate[] = {48000, 44100, 192000};
+    for (size_t r = 0; r < 3; r++) {
+        samples = voice(rate[r], 2, &count);
         embed(rate[r], count, samples, other);
         cr_assert_gt(cosine(own, other), 0.995, "%u Hz: %g", rate[r], cosine(own, other));
         free(samples);
