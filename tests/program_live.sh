@@ -60,6 +60,10 @@ said 'no such microphone'
 "$make_audio" talk played.wav 16000 1 8
 listen --json --record heard.wav --rttm heard.rttm
 "$fake" play "$microphone" played.wav
+for ((i = 0; i < 60; i++)); do # what was played last is still on its way
+    "$make_audio" contains heard.wav played.wav >/dev/null 2>&1 && break
+    sleep 0.25
+done
 kill -INT $listener
 ended 0 "listen, then Ctrl-C"
 "$make_audio" contains heard.wav played.wav >&2 || fail "not every sample was recorded"
@@ -95,7 +99,10 @@ for full in rttm output recording; do
     recording) timeout 60 "$rill" listen --json --seconds 2 --record no/such/folder.wav >out 2>err || code=$? ;;
     esac
     sane 5 $code "listen with a failing $full"
-    [ $full = recording ] || "$rill" track --json heard.wav 2>/dev/null | grep -q '"end"' || fail "the recording is broken"
+    if [ $full != recording ]; then
+        run 0 track --json heard.wav
+        told '"event": "end"'
+    fi
     kill $player 2>/dev/null || true
     wait $player || true
 done
