@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "enrolled_voices.h"
 #include "failure.h"
 #include "listener_memory.h"
-#include "voices.h"
 
 rill_listener_settings rill_listener_defaults(const rill_model *model) {
     return (rill_listener_settings){

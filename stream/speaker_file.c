@@ -16,7 +16,7 @@
 #include <jansson.h>
 
 #include "failure.h"
-#include "voices.h"
+#include "enrolled_voices.h"
 #include "whole_file.h"
 
 #define FORMAT "rill-speakers-1"
@@ -148,7 +148,7 @@ rill_status rill_speakers_read(const rill_model *model, const char *path, rill_s
 }
 
 /* New reference, NULL when memory is short. */
-static json_t *speaker_json(const rill_voice *voice, size_t dim) {
+static json_t *speaker_json(const rill_enrolled_voice *voice, size_t dim) {
     json_t *embedding = json_array(), *speaker = NULL;
     bool whole = embedding != NULL;
     for (size_t i = 0; i < dim && whole; i++)

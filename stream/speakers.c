@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A collection of enrolled voices. Its file is speaker_file.c's business. */
-#include "voices.h"
+#include "enrolled_voices.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -76,11 +76,11 @@ size_t rill_speakers_count(const rill_speakers *speakers) {
 }
 
 rill_enrolled rill_speakers_at(const rill_speakers *speakers, size_t index) {
-    const rill_voice *voice = &speakers->voices[index];
+    const rill_enrolled_voice *voice = &speakers->voices[index];
     return (rill_enrolled){voice->name, voice->embedding, voice->seconds};
 }
 
-rill_voice *rill_speakers_find(const rill_speakers *speakers, const char *name) {
+rill_enrolled_voice *rill_speakers_find(const rill_speakers *speakers, const char *name) {
     for (size_t i = 0; i < speakers->count; i++)
         if (strcmp(speakers->voices[i].name, name) == 0) return &speakers->voices[i];
     return NULL;
@@ -91,20 +91,20 @@ static rill_status add_voice(rill_speakers *speakers, const char *name, const fl
     if (speakers->count == RILL_SPEAKERS_MAX)
         return rill_fail(why, RILL_BAD_ARGUMENT, "%s: there are %d speakers already", name,
                          RILL_SPEAKERS_MAX);
-    rill_voice *more = realloc(speakers->voices, (speakers->count + 1) * sizeof *more);
+    rill_enrolled_voice *more = realloc(speakers->voices, (speakers->count + 1) * sizeof *more);
     if (more) speakers->voices = more;
     float *embedding = more ? malloc(speakers->dim * sizeof *embedding) : NULL;
     if (!embedding) return rill_fail(why, RILL_OUT_OF_MEMORY, "%s: no memory for another speaker", name);
     memcpy(embedding, unit, speakers->dim * sizeof *embedding);
-    rill_voice *voice = &speakers->voices[speakers->count++];
-    *voice = (rill_voice){.seconds = seconds, .embedding = embedding};
+    rill_enrolled_voice *voice = &speakers->voices[speakers->count++];
+    *voice = (rill_enrolled_voice){.seconds = seconds, .embedding = embedding};
     strcpy(voice->name, name);
     return RILL_OK;
 }
 
 /* The mean weighted by seconds, of unit length again. */
-static rill_status combine(const rill_speakers *speakers, rill_voice *voice, float *unit, double seconds,
-                           rill_error *why) {
+static rill_status combine(const rill_speakers *speakers, rill_enrolled_voice *voice, float *unit,
+                           double seconds, rill_error *why) {
     double sum = voice->seconds + seconds;
     for (size_t i = 0; i < speakers->dim; i++)
         unit[i] = (float)(((double)voice->embedding[i] * voice->seconds + (double)unit[i] * seconds) / sum);
@@ -124,7 +124,7 @@ rill_status rill_speakers_enroll(rill_speakers *speakers, const char *name, cons
                          seconds);
     float *unit = malloc(speakers->dim * sizeof *unit);
     if (!unit) return rill_fail(why, RILL_OUT_OF_MEMORY, "%s: no memory for a voice", name);
-    rill_voice *known = rill_speakers_find(speakers, name);
+    rill_enrolled_voice *known = rill_speakers_find(speakers, name);
     rill_status status;
     if (!rill_unit_vector(speakers->dim, embedding, unit))
         status = rill_fail(why, RILL_BAD_ARGUMENT, "%s: the embedding is zero or not finite", name);
@@ -142,7 +142,7 @@ static rill_status refuse_unknown(const char *name, rill_error *why) {
 
 rill_status rill_speakers_rename(rill_speakers *speakers, const char *name, const char *new_name,
                                  rill_error *why) {
-    rill_voice *voice = rill_speakers_find(speakers, name);
+    rill_enrolled_voice *voice = rill_speakers_find(speakers, name);
     if (!voice) return refuse_unknown(name, why);
     if (!rill_is_name(new_name)) return refuse_name(new_name, why);
     if (rill_speakers_find(speakers, new_name))
@@ -153,7 +153,7 @@ rill_status rill_speakers_rename(rill_speakers *speakers, const char *name, cons
 }
 
 rill_status rill_speakers_remove(rill_speakers *speakers, const char *name, rill_error *why) {
-    rill_voice *voice = rill_speakers_find(speakers, name);
+    rill_enrolled_voice *voice = rill_speakers_find(speakers, name);
     if (!voice) return refuse_unknown(name, why);
     free(voice->embedding);
     size_t after = speakers->count - (size_t)(voice - speakers->voices) - 1;

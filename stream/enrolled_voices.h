@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a collection of enrolled voices is made of, for those who keep it in memory and in a file. */
-#ifndef RILL_VOICES_H
-#define RILL_VOICES_H
+#ifndef RILL_ENROLLED_VOICES_H
+#define RILL_ENROLLED_VOICES_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -10,21 +10,21 @@
 
 enum { RILL_SPEAKERS_MAX = 4096 }; /* in one collection */
 
-typedef struct rill_voice {
+typedef struct rill_enrolled_voice {
     char name[RILL_NAME_SIZE];
     double seconds;
     float *embedding; /* [dim], unit length */
-} rill_voice;
+} rill_enrolled_voice;
 
 struct rill_speakers {
     char fingerprint[17], model_id[64]; /* of the model that made the embeddings */
     size_t dim;
     size_t count;
-    rill_voice *voices;
+    rill_enrolled_voice *voices;
 };
 
 /* The voice of that name, or NULL. */
-rill_voice *rill_speakers_find(const rill_speakers *speakers, const char *name);
+rill_enrolled_voice *rill_speakers_find(const rill_speakers *speakers, const char *name);
 
 /* 1 to RILL_NAME_SIZE − 1 bytes of UTF-8 without control characters. */
 bool rill_is_name(const char *name);
