@@ -21,8 +21,6 @@ struct arguments {
     struct options shared;
     double start, duration;
     const char *list;
-    char **paths;
-    size_t count;
 };
 
 static const struct argp_child children[] = {
@@ -39,8 +37,8 @@ static const struct argp_option own[] = {
 };
 
 static void check(struct argp_state *state, const struct arguments *arguments) {
-    if (!arguments->list && arguments->count == 0) argp_error(state, "no recording given");
-    if (arguments->list && (arguments->count || arguments->start > 0 || !isnan(arguments->duration)))
+    if (!arguments->list && arguments->shared.count == 0) argp_error(state, "no recording given");
+    if (arguments->list && (arguments->shared.count || arguments->start > 0 || !isnan(arguments->duration)))
         argp_error(state, "--list says path, start and duration itself: give it alone");
 }
 
@@ -58,10 +56,6 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         break;
     case 'l':
         arguments->list = text;
-        break;
-    case ARGP_KEY_ARGS:
-        arguments->paths = state->argv + state->next;
-        arguments->count = (size_t)(state->argc - state->next);
         break;
     case ARGP_KEY_END:
         check(state, arguments);
@@ -201,9 +195,9 @@ static int embed(struct embedding_run *run) {
 
 /* The recordings of the command line, as a list. */
 static struct listed_segment *list_of_paths(const struct arguments *arguments) {
-    struct listed_segment *listed = calloc(arguments->count, sizeof *listed);
-    for (size_t i = 0; listed && i < arguments->count; i++) {
-        listed[i].path = arguments->paths[i];
+    struct listed_segment *listed = calloc(arguments->shared.count, sizeof *listed);
+    for (size_t i = 0; listed && i < arguments->shared.count; i++) {
+        listed[i].path = arguments->shared.words[i];
         listed[i].start = arguments->start;
         listed[i].duration = arguments->duration;
     }
@@ -214,7 +208,7 @@ int command_embed(int count, char **arguments_given) {
     struct arguments arguments = {.shared = options_defaults(), .duration = NAN};
     const struct argp argp = {own, parse, "FILE...\n--list FILE.tsv", doc, children, NULL, NULL};
     options_parse(&argp, count, arguments_given, &arguments);
-    struct embedding_run run = {.channel = arguments.shared.channel, .count = arguments.count};
+    struct embedding_run run = {.channel = arguments.shared.channel, .count = arguments.shared.count};
     size_t size = 0;
     char *text = arguments.list ? byte_file_read(arguments.list, &size) : NULL;
     if (arguments.list && !text) return EXIT_INPUT;

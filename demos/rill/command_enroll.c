@@ -25,38 +25,32 @@ static const double least_speech = 2, enough_speech = 10;
 
 struct arguments {
     struct options shared;
-    const char *name, *device;
+    const char *name;
     double listen;
     bool force;
-    char **paths;
-    size_t count;
 };
 
 enum { KEY_FORCE = 0x1000 };
 
-static const struct argp_child children[] = {{&options_output, 0, NULL, 0},
-                                             {&options_model, 0, NULL, 0},
-                                             {&options_speakers, 0, NULL, 0},
-                                             {&options_channel, 0, NULL, 0},
-                                             {0}};
+static const struct argp_child children[] = {{&options_output, 0, NULL, 0},   {&options_model, 0, NULL, 0},
+                                             {&options_speakers, 0, NULL, 0}, {&options_channel, 0, NULL, 0},
+                                             {&options_device, 0, NULL, 0},   {0}};
 
 static const struct argp_option own[] = {
     {"listen", 'l', "SECONDS", 0, "Learn from the microphone, for so long", 0},
-    {"device", 'd', "NAME or INDEX", 0, "The microphone, by part of its name or its index in rill devices",
-     0},
     {"force", KEY_FORCE, NULL, 0, "Keep the voice even with less than 2 s of speech", 0},
     {0},
 };
 
 static void check(struct argp_state *state, struct arguments *arguments) {
-    if (arguments->count == 0) argp_error(state, "no name given");
-    arguments->name = *arguments->paths++;
-    arguments->count--;
+    if (arguments->shared.count == 0) argp_error(state, "no name given");
+    arguments->name = *arguments->shared.words++;
+    arguments->shared.count--;
     if (!*arguments->name || strlen(arguments->name) >= RILL_NAME_SIZE)
         argp_error(state, "a name has 1 to %d bytes", RILL_NAME_SIZE - 1);
-    if (arguments->listen > 0 && arguments->count > 0)
+    if (arguments->listen > 0 && arguments->shared.count > 0)
         argp_error(state, "learn from recordings or from the microphone, one at a time");
-    if (!(arguments->listen > 0) && arguments->count == 0)
+    if (!(arguments->listen > 0) && arguments->shared.count == 0)
         argp_error(state, "nothing to learn %s's voice from: give recordings, or --listen 30",
                    arguments->name);
 }
@@ -70,15 +64,8 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     case 'l':
         arguments->listen = options_number(state, "--listen", text, 1, 3600);
         break;
-    case 'd':
-        arguments->device = text;
-        break;
     case KEY_FORCE:
         arguments->force = true;
-        break;
-    case ARGP_KEY_ARGS:
-        arguments->paths = state->argv + state->next;
-        arguments->count = (size_t)(state->argc - state->next);
         break;
     case ARGP_KEY_END:
         check(state, arguments);
@@ -132,10 +119,10 @@ static void show_progress(const char *name, double seconds, const char *ending) 
 
 static int learn_from_files(struct learned *learned, const struct arguments *arguments,
                             const rill_model *model) {
-    for (size_t i = 0; i < arguments->count; i++) {
+    for (size_t i = 0; i < arguments->shared.count; i++) {
         double seconds;
         rill_error why;
-        rill_status status = segment_embed_file(model, arguments->paths[i], arguments->shared.channel,
+        rill_status status = segment_embed_file(model, arguments->shared.words[i], arguments->shared.channel,
                                                 &seconds, learned->one, &why);
         if (status != RILL_OK) {
             complain("%s", why.message);
@@ -143,7 +130,7 @@ static int learn_from_files(struct learned *learned, const struct arguments *arg
         }
         add(learned, seconds);
         if (!arguments->shared.quiet && !arguments->shared.json)
-            remark("%s: %.1f s of speech, %.1f of %.0f s in all", arguments->paths[i], seconds,
+            remark("%s: %.1f s of speech, %.1f of %.0f s in all", arguments->shared.words[i], seconds,
                    learned->seconds, enough_speech);
     }
     return EXIT_DONE;
@@ -198,7 +185,7 @@ static int learn_from_microphone(struct learned *learned, const struct arguments
                                  const rill_model *model) {
     rill_live *live = NULL;
     unsigned wished = rill_model_get_info(model)->sample_rate_hz;
-    rill_status status = microphone_open(arguments->device, arguments->shared.channel, wished, &live);
+    rill_status status = microphone_open(arguments->shared.device, arguments->shared.channel, wished, &live);
     if (status != RILL_OK) return microphone_exit_code(status);
     int code = learn_from(learned, arguments, model, live);
     rill_live_close(live);

@@ -16,8 +16,6 @@ struct arguments {
     struct options shared;
     double collar;
     const char *uem;
-    char **paths;
-    size_t count;
 };
 
 static const struct argp_child children[] = {{&options_output, 0, NULL, 0}, {0}};
@@ -41,12 +39,8 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     case 'u':
         arguments->uem = text;
         break;
-    case ARGP_KEY_ARGS:
-        arguments->paths = state->argv + state->next;
-        arguments->count = (size_t)(state->argc - state->next);
-        break;
     case ARGP_KEY_END:
-        if (arguments->count == 0 || arguments->count % 2)
+        if (arguments->shared.count == 0 || arguments->shared.count % 2)
             argp_error(state, "eval takes pairs: a reference, then what is judged by it");
         break;
     default:
@@ -153,8 +147,8 @@ int command_eval(int count, char **arguments_given) {
         return EXIT_INPUT;
     }
     int code = total.json || error_table_head() ? EXIT_DONE : EXIT_OUTPUT;
-    for (size_t i = 0; code == EXIT_DONE && i < arguments.count; i += 2)
-        code = score_pair(&total, &arguments, arguments.paths + i, uem);
+    for (size_t i = 0; code == EXIT_DONE && i < arguments.shared.count; i += 2)
+        code = score_pair(&total, &arguments, arguments.shared.words + i, uem);
     if (code == EXIT_DONE && !print_row(&total, &total.row)) code = EXIT_OUTPUT;
     rill_turns_destroy(uem);
     return code;

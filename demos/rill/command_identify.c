@@ -19,8 +19,6 @@
 struct arguments {
     struct options shared;
     double threshold;
-    char **paths;
-    size_t count;
 };
 
 static const struct argp_child children[] = {{&options_output, 0, NULL, 0},
@@ -44,12 +42,8 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     case 't':
         arguments->threshold = options_number(state, "--threshold", text, 0, 1);
         break;
-    case ARGP_KEY_ARGS:
-        arguments->paths = state->argv + state->next;
-        arguments->count = (size_t)(state->argc - state->next);
-        break;
     case ARGP_KEY_END:
-        if (arguments->count == 0) argp_error(state, "no recording given");
+        if (arguments->shared.count == 0) argp_error(state, "no recording given");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -165,8 +159,8 @@ static int identify_all(struct identification *identification) {
         complain("out of memory for %zu speakers", identification->count);
         code = EXIT_INPUT;
     } else {
-        for (size_t i = 0; i < arguments->count && code != EXIT_OUTPUT; i++) {
-            int one = identify(identification, arguments->paths[i]);
+        for (size_t i = 0; i < arguments->shared.count && code != EXIT_OUTPUT; i++) {
+            int one = identify(identification, arguments->shared.words[i]);
             if (one != EXIT_DONE) code = one;
         }
     }

@@ -18,17 +18,19 @@
 
 struct arguments {
     struct options shared;
-    const char *device, *record;
+    const char *record;
     double seconds;
 };
 
-static const struct argp_child children[] = {{&options_output, 0, NULL, 0},   {&options_model, 0, NULL, 0},
-                                             {&options_speakers, 0, NULL, 0}, {&options_channel, 0, NULL, 0},
-                                             {&options_tracking, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&options_output, 0, NULL, 0},
+                                             {&options_model, 0, NULL, 0},
+                                             {&options_speakers, 0, NULL, 0},
+                                             {&options_channel, 0, NULL, 0},
+                                             {&options_device, 0, NULL, 0},
+                                             {&options_tracking, 0, NULL, 0},
+                                             {0}};
 
 static const struct argp_option own[] = {
-    {"device", 'd', "NAME or INDEX", 0, "The microphone, by part of its name or its index in rill devices",
-     0},
     {"seconds", 's', "N", 0, "End after N seconds of audio", 0},
     {"record", 'r', "FILE", 0, "Write what was heard, bit for bit, to a WAV file (or .w64, .flac)", 0},
     {0},
@@ -39,9 +41,6 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     switch (key) {
     case ARGP_KEY_INIT:
         options_share(state, children, &arguments->shared);
-        break;
-    case 'd':
-        arguments->device = text;
         break;
     case 's':
         arguments->seconds = options_number(state, "--seconds", text, 0.001, 1e9);
@@ -137,7 +136,7 @@ static int with_microphone(const struct arguments *arguments, const rill_model *
     rill_error why;
     unsigned wished = rill_model_get_info(model)->sample_rate_hz;
     rill_status status =
-        microphone_open(arguments->device, arguments->shared.channel, wished, &listening.live);
+        microphone_open(arguments->shared.device, arguments->shared.channel, wished, &listening.live);
     if (status != RILL_OK) return microphone_exit_code(status);
     unsigned rate = rill_live_sample_rate_hz(listening.live);
     rill_listener *listener = NULL;

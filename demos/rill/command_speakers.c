@@ -14,8 +14,6 @@
 
 struct arguments {
     struct options shared;
-    char **words;
-    int count;
 };
 
 static const struct argp_child children[] = {
@@ -24,17 +22,17 @@ static const struct argp_child children[] = {
 static void check(struct argp_state *state, const struct arguments *arguments) {
     static const struct {
         const char *word, *wanted;
-        int count;
+        size_t count;
     } kinds[] = {{"list", "list takes nothing", 1},
                  {"rename", "rename takes the name and the new name", 3},
                  {"remove", "remove takes one name", 2}};
-    if (arguments->count == 0) return;
+    if (arguments->shared.count == 0) return;
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        if (strcmp(arguments->words[0], kinds[i].word) != 0) continue;
-        if (arguments->count != kinds[i].count) argp_error(state, "%s", kinds[i].wanted);
+        if (strcmp(arguments->shared.words[0], kinds[i].word) != 0) continue;
+        if (arguments->shared.count != kinds[i].count) argp_error(state, "%s", kinds[i].wanted);
         return;
     }
-    argp_error(state, "speakers can list, rename and remove, not \"%s\"", arguments->words[0]);
+    argp_error(state, "speakers can list, rename and remove, not \"%s\"", arguments->shared.words[0]);
 }
 
 static error_t parse(int key, char *text, struct argp_state *state) {
@@ -43,10 +41,6 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     switch (key) {
     case ARGP_KEY_INIT:
         options_share(state, children, &arguments->shared);
-        break;
-    case ARGP_KEY_ARGS:
-        arguments->words = state->argv + state->next;
-        arguments->count = state->argc - state->next;
         break;
     case ARGP_KEY_END:
         check(state, arguments);
@@ -81,9 +75,10 @@ static int change(rill_speakers *speakers, const struct arguments *arguments) {
     char path[SPEAKERS_PATH_SIZE];
     rill_error why;
     if (!chosen_speakers_path(path, arguments->shared.speakers)) return EXIT_INPUT;
-    rill_status status = arguments->count == 3
-                             ? rill_speakers_rename(speakers, arguments->words[1], arguments->words[2], &why)
-                             : rill_speakers_remove(speakers, arguments->words[1], &why);
+    rill_status status =
+        arguments->shared.count == 3
+            ? rill_speakers_rename(speakers, arguments->shared.words[1], arguments->shared.words[2], &why)
+            : rill_speakers_remove(speakers, arguments->shared.words[1], &why);
     int code = status == RILL_OK ? EXIT_DONE : EXIT_INPUT;
     if (code == EXIT_DONE && rill_speakers_write(speakers, path, &why) != RILL_OK) code = EXIT_OUTPUT;
     if (code != EXIT_DONE) complain("%s", why.message);
@@ -100,7 +95,8 @@ int command_speakers(int count, char **arguments_given) {
         model ? chosen_speakers_open(model, arguments.shared.speakers, MISSING_DEFAULT_IS_EMPTY) : NULL;
     int code = EXIT_INPUT;
     if (speakers)
-        code = arguments.count > 1 ? change(speakers, &arguments) : list(speakers, arguments.shared.json);
+        code =
+            arguments.shared.count > 1 ? change(speakers, &arguments) : list(speakers, arguments.shared.json);
     rill_speakers_destroy(speakers);
     rill_model_close(model);
     return code;

@@ -27,8 +27,6 @@ struct arguments {
     struct options shared;
     const char *save_state, *resume, *reference;
     double collar;
-    char **paths;
-    size_t count;
 };
 
 enum { KEY_SAVE_STATE = 0x1000, KEY_RESUME, KEY_REFERENCE, KEY_COLLAR };
@@ -49,9 +47,9 @@ static const struct argp_option own[] = {
 
 static void check(struct argp_state *state, const struct arguments *arguments) {
     const struct options *shared = &arguments->shared;
-    if (arguments->count == 0) argp_error(state, "no recording given; - is standard input");
-    if (arguments->count > 1 && (arguments->save_state || arguments->resume))
-        argp_error(state, "--save-state and --resume take one recording, not %zu", arguments->count);
+    if (arguments->shared.count == 0) argp_error(state, "no recording given; - is standard input");
+    if (arguments->shared.count > 1 && (arguments->save_state || arguments->resume))
+        argp_error(state, "--save-state and --resume take one recording, not %zu", arguments->shared.count);
     if (arguments->resume &&
         (!isnan(shared->latency) || !isnan(shared->threshold) || shared->max_speakers || shared->speakers))
         argp_error(state, "--resume goes on with the settings and voices that were saved: leave --latency, "
@@ -75,10 +73,6 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         break;
     case KEY_RESUME:
         arguments->resume = text;
-        break;
-    case ARGP_KEY_ARGS:
-        arguments->paths = state->argv + state->next;
-        arguments->count = (size_t)(state->argc - state->next);
         break;
     case ARGP_KEY_END:
         check(state, arguments);
@@ -195,7 +189,7 @@ static int track_open_file(struct run *run, rill_audio_file *file, const char *p
     const struct options *options = &arguments->shared;
     struct session session;
     session_begin(&session, options, listener, &run->files, path);
-    if (arguments->count > 1) session.key = path;
+    if (arguments->shared.count > 1) session.key = path;
     session.figures.whole_seconds =
         (double)rill_audio_file_length(file) / (double)rill_audio_file_sample_rate_hz(file);
     session_draw(&session, strcmp(path, "-") != 0 ? path : "standard input", false);
@@ -243,16 +237,16 @@ static int track_all(struct run *run) {
     const struct arguments *arguments = run->arguments;
     rill_turns *reference = NULL;
     if (arguments->reference &&
-        !(reference = reference_read(arguments->reference, arguments->paths, arguments->count)))
+        !(reference = reference_read(arguments->reference, arguments->shared.words, arguments->shared.count)))
         return EXIT_INPUT;
     if (!turn_files_open(&run->files, &arguments->shared, reference)) {
         rill_turns_destroy(reference);
         return EXIT_OUTPUT;
     }
     int code = EXIT_DONE;
-    for (size_t i = 0; i < arguments->count && code != EXIT_OUTPUT && code != EXIT_USAGE && !stop_requested();
-         i++) {
-        int one = track(run, arguments->paths[i]);
+    for (size_t i = 0;
+         i < arguments->shared.count && code != EXIT_OUTPUT && code != EXIT_USAGE && !stop_requested(); i++) {
+        int one = track(run, arguments->shared.words[i]);
         if (one != EXIT_DONE) code = one;
     }
     if (reference && code != EXIT_OUTPUT) {

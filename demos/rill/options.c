@@ -64,6 +64,9 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     case KEY_SPEAKERS:
         options->speakers = text;
         break;
+    case 'd':
+        options->device = text;
+        break;
     case KEY_CHANNEL:
         options->channel = channel_number(state, text);
         break;
@@ -84,6 +87,10 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         break;
     case KEY_RTTM_CORRECTED:
         options->rttm_corrected = text;
+        break;
+    case ARGP_KEY_ARGS:
+        options->words = state->argv + state->next;
+        options->count = (size_t)(state->argc - state->next);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -108,6 +115,11 @@ static const struct argp_option speakers[] = {
      0},
     {0},
 };
+static const struct argp_option device[] = {
+    {"device", 'd', "NAME or INDEX", 0, "The microphone, by part of its name or its index in rill devices",
+     0},
+    {0},
+};
 static const struct argp_option channel[] = {
     {"channel", KEY_CHANNEL, "N|mix", 0, "Take channel N, counted from 1, or the mean of all (default: mix)",
      0},
@@ -128,6 +140,7 @@ static const struct argp_option tracking[] = {
 const struct argp options_output = {output, parse, NULL, NULL, NULL, NULL, NULL};
 const struct argp options_model = {model, parse, NULL, NULL, NULL, NULL, NULL};
 const struct argp options_speakers = {speakers, parse, NULL, NULL, NULL, NULL, NULL};
+const struct argp options_device = {device, parse, NULL, NULL, NULL, NULL, NULL};
 const struct argp options_channel = {channel, parse, NULL, NULL, NULL, NULL, NULL};
 const struct argp options_tracking = {tracking, parse, NULL, NULL, NULL, NULL, NULL};
 

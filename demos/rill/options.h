@@ -11,11 +11,14 @@ struct options {
     bool json, quiet;
     const char *model;    /* NULL: the embedded one */
     const char *speakers; /* NULL: the default file; "": none */
+    const char *device;   /* NULL: the default one */
     unsigned channel;     /* 1 …, RILL_CHANNEL_MIX */
     double latency;       /* NAN: the model's */
     double threshold;     /* NAN: the model's */
     size_t max_speakers;  /* 0: the model's */
     const char *rttm, *rttm_corrected;
+    char **words; /* what is no option */
+    size_t count;
 };
 
 struct options options_defaults(void);
@@ -23,6 +26,7 @@ struct options options_defaults(void);
 extern const struct argp options_output;   /* --json --quiet */
 extern const struct argp options_model;    /* --model */
 extern const struct argp options_speakers; /* --speakers */
+extern const struct argp options_device;   /* --device */
 extern const struct argp options_channel;  /* --channel */
 extern const struct argp options_tracking; /* --latency --threshold --max-speakers --rttm --rttm-corrected */
 
