@@ -107,6 +107,7 @@ struct run {
     const rill_model *model;
     const rill_speakers *speakers;
     struct turn_files files;
+    size_t tracked; /* recordings, at least in part */
 };
 
 /* How far it is, on standard error, when that is a terminal and standard output is not. */
@@ -227,7 +228,10 @@ static int track(struct run *run, const char *path) {
     int code = run->arguments->resume
                    ? resume(run, rate, path, &listener)
                    : session_listener(run->model, &run->arguments->shared, rate, run->speakers, &listener);
-    if (code == EXIT_DONE) code = track_open_file(run, file, path, listener);
+    if (code == EXIT_DONE) {
+        code = track_open_file(run, file, path, listener);
+        run->tracked++;
+    }
     rill_audio_file_close(file);
     return code;
 }
@@ -249,7 +253,7 @@ static int track_all(struct run *run) {
         int one = track(run, arguments->shared.words[i]);
         if (one != EXIT_DONE) code = one;
     }
-    if (reference && code != EXIT_OUTPUT) {
+    if (run->tracked > 0 && reference && code != EXIT_OUTPUT) {
         int scored = reference_score(reference, run->files.first, arguments->collar, arguments->shared.json);
         if (scored != EXIT_DONE) code = scored;
     }
