@@ -692,6 +692,81 @@ bool rill_tracker_poll(void *bytes, rill_event *event) {
     return true;
 }
 
+/* --- bytes from outside --- */
+
+static bool all_finite(const float *values, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (!isfinite(values[i])) return false;
+    return true;
+}
+
+static bool is_count(float steps) {
+    return isfinite(steps) && steps >= 0;
+}
+
+static bool is_terminated(const char *name) {
+    return memchr(name, 0, RILL_NAME_SIZE) != NULL;
+}
+
+static bool valid_chunk(const rill_chunk *chunk, uint64_t heard) {
+    return is_count(chunk->count) && chunk->first <= chunk->end && chunk->end <= heard;
+}
+
+static bool valid_speakers(const tracker *self) {
+    if (self->speakers_count > self->settings.max_speakers || !is_count(self->unknown_belief)) return false;
+    for (size_t k = 0; k < self->speakers_count; k++) {
+        const speaker *known = &self->speakers[k];
+        if (!is_count(known->count) || !is_count(known->belief) || !isfinite(known->offset) ||
+            !is_terminated(known->name) || known->number == RILL_NOBODY)
+            return false;
+        for (size_t j = 0; j < k; j++)
+            if (self->speakers[j].number == known->number) return false;
+    }
+    return true;
+}
+
+static bool valid_parts(const rill_voice_model *voices, const tracker *self, const parts *at) {
+    const size_t speakers = self->speakers_count, chunks = self->chunks_count;
+    for (size_t i = 0; i < chunks; i++)
+        if (!valid_chunk(&at->memory.chunks[i], self->heard)) return false;
+    for (size_t i = 0; i < self->ring; i++)
+        if (!is_count(at->weights[i])) return false;
+    return all_finite(at->embeddings, self->ring * voices->embedding_dim) &&
+           all_finite(at->steps, self->ring * voices->dim) && all_finite(at->logits, self->ring) &&
+           all_finite(at->likelihood, self->ring * RILL_TRACKER_MAX_SPEAKERS) &&
+           all_finite(at->voices, speakers * voices->dim) && all_finite(at->sums, speakers * voices->dim) &&
+           all_finite(at->heard, speakers * voices->embedding_dim) && all_finite(at->room, voices->dim) &&
+           all_finite(at->turn_heard, voices->embedding_dim) &&
+           all_finite(at->open_heard, voices->embedding_dim) && all_finite(at->open_sums, voices->dim) &&
+           all_finite(at->memory.heard, chunks * voices->embedding_dim) &&
+           all_finite(at->memory.sums, chunks * voices->dim);
+}
+
+bool rill_tracker_valid(const rill_voice_model *voices, const rill_tracker_settings *settings,
+                        const void *bytes) {
+    tracker *self = (tracker *)(uintptr_t)bytes; /* carve serves writers too; nothing is written */
+    rill_tracker_settings wanted = *settings;
+    if (isnan(wanted.threshold)) wanted.threshold = (double)voices->threshold;
+    if (self->settings.latency_seconds != wanted.latency_seconds ||
+        self->settings.overhead_seconds != wanted.overhead_seconds ||
+        self->settings.threshold != wanted.threshold || self->settings.max_speakers != wanted.max_speakers ||
+        self->step_seconds != voices->step_seconds || self->wait != (size_t)wait_steps(voices, settings) ||
+        self->ring != ring_steps(voices, settings) ||
+        self->ease != voices->threshold - (float)self->settings.threshold)
+        return false;
+    if (self->decided > self->heard || self->heard - self->decided > self->wait ||
+        self->turn_start > self->decided || self->chunks_count > voices->memory_chunks ||
+        self->events_first >= QUEUE || self->events_count > QUEUE || self->open_steps > voices->chunk_steps ||
+        !isfinite(self->turn_score))
+        return false;
+    for (size_t i = 0; i < QUEUE; i++)
+        if (!is_terminated(self->events[i].name)) return false;
+    parts at;
+    carve(voices, self->ring, self, &at);
+    return valid_speakers(self) && (!self->open_steps || valid_chunk(&self->open, self->heard)) &&
+           valid_parts(voices, self, &at);
+}
+
 /* --- names --- */
 
 /* Whole characters only: a UTF-8 sequence is not cut. */
