@@ -171,6 +171,69 @@ void rill_tracker_reset(const rill_voice_model *voices, void *bytes) {
     rill_tracker_init(voices, &settings, bytes);
 }
 
+/* --- bytes from outside --- */
+
+static bool is_within(size_t count, const float *values, float least, float most) {
+    bool within = true;
+    for (size_t i = 0; i < count; i++) within &= values[i] >= least && values[i] <= most;
+    return within;
+}
+
+static bool is_text(const char name[RILL_NAME_SIZE]) {
+    return memchr(name, 0, RILL_NAME_SIZE) != NULL;
+}
+
+static bool has_valid_speakers(const tracker *self) {
+    if (self->speakers_count > self->settings.max_speakers) return false;
+    for (size_t k = 0; k < self->speakers_count; k++) {
+        const speaker *one = &self->speakers[k];
+        if (one->number == RILL_NOBODY || one->number >= self->next_number || !is_text(one->name) ||
+            !is_within(1, &one->belief, 0, 2) || !is_within(1, &one->count, 0, 1e9F) ||
+            !isfinite(one->offset))
+            return false;
+        for (size_t j = 0; j < k; j++)
+            if (self->speakers[j].number == one->number) return false;
+    }
+    return true;
+}
+
+/* A chunk's count chooses a row of a table; a memory of enrolled voices alone could never make room. */
+static bool has_valid_memory(const tracker *self, const rill_memory *memory) {
+    size_t enrolled = 0;
+    if (self->chunks_count > memory->capacity || !is_within(1, &self->open.count, 0, 1e9F)) return false;
+    for (size_t i = 0; i < self->chunks_count; i++) {
+        if (!is_within(1, &memory->chunks[i].count, 0, 1e9F)) return false;
+        enrolled += memory->chunks[i].enrolled != 0;
+    }
+    return 2 * enrolled <= memory->capacity + 1;
+}
+
+static bool has_valid_queue(const tracker *self) {
+    if (self->events_first >= QUEUE || self->events_count > QUEUE) return false;
+    for (size_t i = 0; i < QUEUE; i++)
+        if (!is_text(self->events[i].name)) return false;
+    return true;
+}
+
+bool rill_tracker_valid(const rill_voice_model *voices, const rill_tracker_settings *settings,
+                        const void *bytes) {
+    const tracker *self = bytes;
+    const size_t wait = (size_t)wait_steps(voices, settings);
+    const double threshold = isnan(settings->threshold) ? (double)voices->threshold : settings->threshold;
+    if (self->settings.latency_seconds != settings->latency_seconds ||
+        self->settings.overhead_seconds != settings->overhead_seconds ||
+        self->settings.max_speakers != settings->max_speakers || self->settings.threshold != threshold ||
+        self->step_seconds != voices->step_seconds || self->wait != wait ||
+        self->ring != ring_steps(voices, settings) || self->heard > UINT64_MAX / 2 ||
+        self->decided != (self->heard > wait ? self->heard - wait : 0) ||
+        (self->turn != RILL_NOBODY && self->turn_start >= self->decided))
+        return false;
+    parts at;
+    carve(voices, self->ring, (void *)(uintptr_t)bytes, &at); /* nothing is written */
+    return has_valid_speakers(self) && has_valid_memory(self, &at.memory) && has_valid_queue(self) &&
+           is_within(1, &self->unknown_belief, 0, 2) && is_within(self->ring, at.weights, 0, 1);
+}
+
 /* --- events --- */
 
 static speaker *find(tracker *self, uint32_t number) {
@@ -520,6 +583,8 @@ static void remember(const rill_voice_model *voices, tracker *self, parts *at, u
 }
 
 static void give_birth(const rill_voice_model *voices, tracker *self, parts *at) {
+    /* With no room left nobody unknown is chosen, unless no number makes sense any more. */
+    if (self->speakers_count >= self->settings.max_speakers) return;
     add_speaker(self, self->pending);
     close_chunk(voices, self, at, 1);
 }
