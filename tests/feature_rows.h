@@ -24,7 +24,8 @@ static inline feature_rows feature_rows_make(size_t count, size_t dim, size_t fe
 }
 
 static inline void feature_rows_free(feature_rows *rows) {
-    cr_assert(guarded_free(&rows->x) & guarded_free(&rows->features));
+    guarded_free(&rows->x);
+    guarded_free(&rows->features);
 }
 
 static inline double double_dot(size_t dim, const float *a, const float *b) {

@@ -4,7 +4,7 @@
 #ifndef RILL_TEST_GUARDED_FLOATS_H
 #define RILL_TEST_GUARDED_FLOATS_H
 
-#include <stdbool.h>
+#include <criterion/criterion.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,16 +46,13 @@ static inline guarded_floats guarded_copy(const guarded_floats *from) {
     return floats;
 }
 
-/* frees; false when something outside was written */
-static inline bool guarded_free(guarded_floats *floats) {
-    bool intact = true;
+/* Frees; fails when something outside was written. */
+static inline void guarded_free(guarded_floats *floats) {
     for (size_t i = 0; i < floats->before + floats->behind; i++) {
-        const float *at =
-            i < floats->before ? floats->block + i : floats->data + floats->count + i - floats->before;
-        intact = intact && memcmp(at, &guarded_canary, sizeof guarded_canary) == 0;
+        size_t at = i < floats->before ? i : i + floats->count;
+        cr_assert_arr_eq(floats->block + at, &guarded_canary, sizeof guarded_canary);
     }
     free(floats->block);
-    return intact;
 }
 
 #endif

@@ -10,22 +10,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* xorshift64*, seeded by anything but 0 */
-static inline uint64_t random_bits(uint64_t *seed) {
-    *seed ^= *seed >> 12;
-    *seed ^= *seed << 25;
-    *seed ^= *seed >> 27;
-    return *seed * UINT64_C(0x2545f4914f6cdd1d);
-}
+#include "random_numbers.h"
 
 /* least … most, both included */
-static inline size_t random_size(uint64_t *seed, size_t least, size_t most) {
-    return least + (size_t)(random_bits(seed) >> 33) % (most - least + 1);
+static inline size_t random_size(size_t least, size_t most) {
+    return least + random_below(most - least + 1);
 }
 
 /* uniform in [−1, 1) */
-static inline float random_float(uint64_t *seed) {
-    return (float)((double)(random_bits(seed) >> 11) * 0x1p-52 - 1);
+static inline float random_float(void) {
+    return (float)(2 * random_uniform() - 1);
 }
 
 typedef struct file_bytes {
@@ -75,7 +69,6 @@ typedef struct model_sizes {
 } model_sizes;
 
 typedef struct model_writer {
-    uint64_t seed;
     bool reversed; /* the tensors' data lie in the opposite order */
     char header[1 << 16];
     size_t header_size, floats, total;
@@ -93,8 +86,7 @@ static inline void write_tensor(model_writer *to, const char *scope, const char 
         (size_t)snprintf(to->header + to->header_size, sizeof to->header - to->header_size,
                          ",\"%s%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", scope,
                          part, shape, begin * sizeof(float), (begin + count) * sizeof(float));
-    for (size_t i = 0; to->data && i < count; i++)
-        to->data[begin + i] = middle + scale * random_float(&to->seed);
+    for (size_t i = 0; to->data && i < count; i++) to->data[begin + i] = middle + scale * random_float();
     to->floats += count;
 }
 
@@ -162,7 +154,7 @@ static inline file_bytes model_bytes(const model_sizes *sizes, uint64_t seed, bo
     model_writer *to = calloc(1, sizeof *to);
     write_model(to, sizes); /* to count */
     to->total = to->floats;
-    to->seed = seed;
+    random_seed(seed);
     to->reversed = reversed;
     to->data = calloc(to->total, sizeof(float));
     write_model(to, sizes);

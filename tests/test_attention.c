@@ -122,8 +122,10 @@ static history history_make(rill_attention_shape shape, size_t length) {
 }
 
 static void history_free(history *h) {
-    cr_assert(guarded_free(&h->queries) & guarded_free(&h->keys) & guarded_free(&h->values) &
-              guarded_free(&h->log_decay));
+    guarded_free(&h->queries);
+    guarded_free(&h->keys);
+    guarded_free(&h->values);
+    guarded_free(&h->log_decay);
     free(h->output);
     free(h->output_size);
     free(h->S);
@@ -181,9 +183,10 @@ static void *state_make(const rill_attention_shape *shape) {
 static void expect_on_split(const history *h, size_t longest, int form) {
     void *state = state_make(&h->shape);
     guarded_floats output = guarded_output(h->length * h->shape.query_heads * h->shape.value_dim);
+    for (size_t i = 0; i < output.count; i++) output.data[i] = 7; /* so that NaN is written, not left over */
     push_in_parts(h, state, output.data, longest, form);
     expect_definition(h, output.data);
-    cr_assert(guarded_free(&output));
+    guarded_free(&output);
     free(state);
 }
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <jansson.h>
 
 #include <rill/encoder.h>
 
+#include "fail_allocation.h"
 #include "model_bytes.h"
 
 #define SEED UINT64_C(20061623601)
@@ -270,4 +272,32 @@ Test(model, what_cannot_be_opened_says_so) {
     cr_expect(strstr(why.message, "no such model") && !model);
     cr_expect_eq(rill_model_open(RILL_TESTS, &model, NULL), RILL_IO_ERROR);
     cr_expect_eq(rill_model_from_memory("x", NULL, 0, &model, &why), RILL_BAD_FORMAT);
+}
+
+/* Of rill's own allocations: jansson 2.14 itself asserts when it gets no memory inside a string. */
+Test(model, every_failing_allocation_is_told_and_leaks_nothing) {
+#if FAILS_ALLOCATIONS
+    file_bytes file = model_bytes(&tiny_sizes, SEED, false);
+    json_set_alloc_funcs(__libc_malloc, __libc_free);
+    size_t failing = 0;
+    for (bool failed = true; failed;) {
+        rill_model *model;
+        rill_error why = {""};
+        const size_t before = allocations_live;
+        allocations_until_failure = ++failing;
+        const rill_status status = rill_model_from_memory("x", file.data, file.size, &model, &why);
+        failed = allocations_until_failure == 0;
+        allocations_until_failure = 0;
+        cr_assert_eq(status, failed ? RILL_OUT_OF_MEMORY : RILL_OK, "allocation %zu: %s", failing,
+                     why.message);
+        cr_assert_eq(strcmp(why.message, "x: out of memory") == 0, failed, "%s", why.message);
+        rill_model_close(model);
+        const size_t after = allocations_live;
+        cr_assert_eq(after, before, "allocation %zu leaks", failing);
+    }
+    cr_assert_eq(failing, 6, "after tensors, metadata, data, model, layers");
+    free(file.data);
+#else
+    cr_skip_test("SKIPPED: a sanitizer stands where allocations could be made to fail");
+#endif
 }

@@ -14,9 +14,10 @@
 
 typedef struct stream {
     const rill_model *model;
-    uint64_t seed;
-    float *embeddings; /* [STEPS][embedding_dim] */
-    float logits[200];
+    size_t first_length; /* of the pieces it is heard in */
+    float *log_mel;      /* [STEPS][frames_per_step][mel_bands] */
+    float *embeddings;   /* [STEPS][embedding_dim] */
+    float logits[STEPS];
 } stream;
 
 /* The whole life of a stream, beginning at the memory. */
@@ -24,26 +25,33 @@ static void *hear(void *argument) {
     stream *of = argument;
     const rill_model_info *info = rill_model_get_info(of->model);
     const size_t inputs = info->frames_per_step * info->mel_bands, dim = info->embedding_dim;
-    float *log_mel = malloc(STEPS * inputs * sizeof *log_mel);
-    uint64_t seed = of->seed;
-    for (size_t i = 0; i < STEPS * inputs; i++) log_mel[i] = random_float(&seed);
-    void *encoder = aligned_alloc(RILL_STATE_ALIGNMENT, (rill_encoder_size(of->model) + 63) / 64 * 64);
+    void *encoder = aligned_alloc(RILL_STATE_ALIGNMENT, rill_encoder_size(of->model));
     rill_encoder_init(of->model, encoder);
-    for (size_t t = 0; t < STEPS;) {
-        size_t length = random_size(&seed, 1, 20);
+    for (size_t t = 0, piece = of->first_length; t < STEPS; piece++) {
+        size_t length = 1 + piece * 7 % 20;
         if (length > STEPS - t) length = STEPS - t;
-        rill_encoder_prefill(of->model, encoder, length, log_mel + t * inputs, of->embeddings + t * dim,
+        rill_encoder_prefill(of->model, encoder, length, of->log_mel + t * inputs, of->embeddings + t * dim,
                              of->logits + t);
         t += length;
     }
     free(encoder);
-    free(log_mel);
     return NULL;
 }
 
-static stream new_stream(const rill_model *model, uint64_t seed) {
-    const size_t dim = rill_model_get_info(model)->embedding_dim;
-    return (stream){.model = model, .seed = seed, .embeddings = malloc(STEPS * dim * sizeof(float))};
+static stream new_stream(const rill_model *model, size_t number) {
+    const rill_model_info *info = rill_model_get_info(model);
+    const size_t count = STEPS * info->frames_per_step * info->mel_bands;
+    stream of = {.model = model, .first_length = number};
+    of.log_mel = malloc(count * sizeof *of.log_mel);
+    of.embeddings = malloc(STEPS * info->embedding_dim * sizeof *of.embeddings);
+    random_seed(number);
+    for (size_t i = 0; i < count; i++) of.log_mel[i] = random_float();
+    return of;
+}
+
+static void free_stream(stream *of) {
+    free(of->log_mel);
+    free(of->embeddings);
 }
 
 int main(void) {
@@ -53,18 +61,18 @@ int main(void) {
     const size_t size = STEPS * rill_model_get_info(model)->embedding_dim * sizeof(float);
     pthread_t threads[THREADS];
     stream together[THREADS];
-    for (size_t i = 0; i < THREADS; i++) together[i] = new_stream(model, i + 1);
+    for (size_t i = 0; i < THREADS; i++) together[i] = new_stream(model, i);
     for (size_t i = 0; i < THREADS; i++)
         if (pthread_create(&threads[i], NULL, hear, &together[i])) return perror("pthread_create"), 1;
     for (size_t i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
     size_t wrong = 0;
     for (size_t i = 0; i < THREADS; i++) {
-        stream alone = new_stream(model, i + 1);
+        stream alone = new_stream(model, i);
         hear(&alone);
         wrong += memcmp(alone.embeddings, together[i].embeddings, size) != 0;
         wrong += memcmp(alone.logits, together[i].logits, sizeof alone.logits) != 0;
-        free(alone.embeddings);
-        free(together[i].embeddings);
+        free_stream(&alone);
+        free_stream(&together[i]);
     }
     rill_model_close(model);
     printf("%d threads, %zu steps each: %zu differ from one alone\n", THREADS, STEPS, wrong);

@@ -47,8 +47,8 @@ typedef struct rill_model_info {
  * the file and the tensor or key. The caller closes *model. */
 RILL_API rill_status rill_model_open(const char *path, rill_model **model, rill_error *why);
 
-/* The same from size bytes in memory, which are borrowed until rill_model_close; any alignment. name appears
- * in errors. */
+/* The same from size bytes in memory, at any alignment. They are copied: nothing is borrowed after the call.
+ * name appears in errors. */
 RILL_API rill_status rill_model_from_memory(const char *name, const void *bytes, size_t size,
                                             rill_model **model, rill_error *why);
 
@@ -60,23 +60,26 @@ RILL_API const rill_model_info *rill_model_get_info(const rill_model *model);
 /* A metadata value by its key, or NULL; owned by the model. */
 RILL_API const char *rill_model_text(const rill_model *model, const char *key);
 
-/* A metadata value read as a finite number; fallback when the key is absent or no number. */
+/* A metadata value read as a finite number, written as in JSON whatever the locale; fallback when the key is
+ * absent or no number. May allocate: not for the audio path. */
 RILL_API double rill_model_number(const rill_model *model, const char *key, double fallback);
 
 /* A float32 tensor by its name, e.g. one the tracker needs: its values, owned by the model, and its shape (up
  * to 4 dimensions, unused ones 1). NULL when absent or not float32. */
 RILL_API const float *rill_model_tensor(const rill_model *model, const char *name, size_t shape[4]);
 
-/* Bytes of one stream's memory: the state, then the workspace of a call. Plain memory without pointers,
- * aligned to RILL_STATE_ALIGNMENT; memcpy moves it, a copy forks it. */
+/* Bytes of one stream's memory, a multiple of RILL_STATE_ALIGNMENT and to be aligned to it: the state, its
+ * first info.state_size bytes, then the workspace of a call, which holds nothing between calls. Plain memory
+ * without pointers; memcpy moves it, a copy forks it. */
 #define RILL_STATE_ALIGNMENT 64
 RILL_API size_t rill_encoder_size(const rill_model *model);
 RILL_API void rill_encoder_init(const rill_model *model, void *encoder);
 RILL_API void rill_encoder_reset(const rill_model *model, void *encoder);
 
 /* One step: log_mel [frames_per_step][mel_bands], normalised as the front end gives them, oldest frame first
- * → embedding [embedding_dim] of unit length, and the logit that someone speaks. A step with a value that is
- * not finite is not taken in: the state stays, the embedding is all NaN and the logit −∞. Real-time safe. */
+ * → embedding [embedding_dim] of unit length (zero when the network gives zero), and the logit that someone
+ * speaks. A step with a value that is not finite, or so large that the input projection overflows, is not
+ * taken in: the state stays, the embedding is all NaN and the logit −∞. Real-time safe. */
 RILL_API void rill_encoder_step(const rill_model *model, void *encoder, const float *log_mel,
                                 float *embedding, float *speech_logit);
 

@@ -2,6 +2,7 @@
 /* The network over its layers. A stream's memory is the state, layer by layer, then a call's workspace; a
  * step is a prefill of length 1. */
 #include <assert.h>
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -24,10 +25,8 @@ void rill_encoder_reset(const rill_model *model, void *encoder) {
     rill_encoder_init(model, encoder);
 }
 
-static bool is_finite(size_t count, const float *values) {
-    bool finite = true;
-    for (size_t i = 0; i < count; i++) finite &= isfinite(values[i]) != 0;
-    return finite;
+static bool is_finite(const rill_model *model, size_t count, const float *values) {
+    return model->kernels->within(count, values, -FLT_MAX, FLT_MAX);
 }
 
 /* hidden = norm(input · log_mel) for the rows that are finite, closed up; taken[i] is the row that hidden[i]
@@ -40,7 +39,7 @@ static size_t take_in(const rill_model *model, size_t steps, const float *log_me
     size_t length = 0;
     for (size_t t = 0; t < steps; t++) {
         const float *row = work.hidden + t * dim;
-        if (!is_finite(inputs, log_mel + t * inputs) || !is_finite(dim, row)) continue;
+        if (!is_finite(model, inputs, log_mel + t * inputs) || !is_finite(model, dim, row)) continue;
         memmove(work.hidden + length * dim, row, dim * sizeof *row);
         taken[length++] = t;
     }

@@ -16,8 +16,10 @@ extern "C" {
 /* Window, FFT tables and mel filters, immutable: may be shared by any number of streams and threads. */
 typedef struct rill_front_end rill_front_end;
 
-/* Tables for the model's front end. RILL_UNSUPPORTED for an FFT size with a prime factor above 5 (KissFFT
- * would allocate on the audio path), for another window or mel kind than this version knows. Allocates. */
+/* Tables for the model's front end; its keys "window" and "mel_kind" are hann_periodic and htk when absent.
+ * The hop may exceed the window. RILL_BAD_FORMAT for sizes or frequencies that make no sense,
+ * RILL_UNSUPPORTED for an FFT size with a prime factor above 5 (KissFFT would allocate on the audio path) and
+ * for another window or mel kind than this version knows. Allocates. */
 RILL_API rill_status rill_front_end_create(const rill_model *model, rill_front_end **front_end,
                                            rill_error *why);
 RILL_API void rill_front_end_destroy(rill_front_end *front_end);
@@ -27,6 +29,12 @@ RILL_API void rill_front_end_destroy(rill_front_end *front_end);
 RILL_API size_t rill_front_end_size(const rill_front_end *front_end);
 RILL_API void rill_front_end_init(const rill_front_end *front_end, void *state);
 RILL_API void rill_front_end_reset(const rill_front_end *front_end, void *state);
+
+/* Whether bytes from outside, a saved state, can be stepped on safely: as init and step leave them. */
+RILL_API bool rill_front_end_valid(const rill_front_end *front_end, const void *state);
+
+/* Samples that must come before the next frame is complete, 1 … */
+RILL_API size_t rill_front_end_wanted(const rill_front_end *front_end, const void *state);
 
 /* Takes samples at the model's rate until a frame is complete or count are used; *consumed says how many were
  * taken. True when log_mel [mel_bands] was written: frame t covers samples [hop·t, hop·t + window). Values

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A live microphone. The audio callback only copies into a ring; whoever reads may sleep and write. */
+/* A live microphone. The audio callback only copies into a ring; whoever reads may sleep and write.
+ *
+ * PortAudio starts and stops for a whole process and is not thread-safe: list, open, start, stop and close
+ * from one thread at a time. Meanwhile standard error is put aside, because what lies below prints there. */
 #ifndef RILL_STREAM_LIVE_H
 #define RILL_STREAM_LIVE_H
 
@@ -22,21 +25,26 @@ typedef struct rill_device {
     bool is_default;
 } rill_device;
 
-/* Fills up to capacity input devices; *count receives how many there are. Starts and stops PortAudio, whose
- * messages on standard error are kept away. */
+/* Fills up to capacity input devices; *count receives how many there are. RILL_IO_ERROR when PortAudio does
+ * not start. */
 RILL_API rill_status rill_devices_list(size_t capacity, rill_device *devices, size_t *count, rill_error *why);
 
 typedef struct rill_live rill_live;
 
 typedef struct rill_live_settings {
-    const char *device;      /* index, or part of a name, case-insensitive; NULL: the default input */
-    unsigned sample_rate_hz; /* wished for; the device's own rate is taken when it cannot do it */
-    unsigned channel;        /* 1 …; 0: the mean of all channels opened */
-    double ring_seconds;     /* how long a reader may be away before samples are lost; 0: 10 */
+    const char *device;      /* index, name, or part of "host api: name", letters of any case; NULL: the
+                                default input, or the first where the system names none */
+    unsigned sample_rate_hz; /* wished for; the device's own rate is taken when it cannot do it; 0: its own */
+    unsigned channel;        /* 1 …; 0: the mean of the first two, or of the only one */
+    double ring_seconds;     /* how long a reader may be away before samples are lost; 0: 10; at most 600 */
 } rill_live_settings;
 
-/* Opens, does not start. RILL_NOT_FOUND: no such device, or none at all; the message lists what there is. */
+/* Opens, does not start. RILL_NOT_FOUND: no such device, or none at all; the message lists what there is.
+ * RILL_BAD_ARGUMENT for a channel the device has not, or a ring beyond its limits; RILL_IO_ERROR when the
+ * device cannot be opened. */
 RILL_API rill_status rill_live_open(const rill_live_settings *settings, rill_live **live, rill_error *why);
+/* Frees; NULL is allowed. A device that hangs (rill_live_state saw no callback for 2 s) is left alone, with
+ * what it may still write to: closing it could wait for ever. */
 RILL_API void rill_live_close(rill_live *live);
 RILL_API rill_status rill_live_start(rill_live *live, rill_error *why);
 /* Stops; what is in the ring can still be read. */
@@ -49,11 +57,13 @@ RILL_API double rill_live_input_latency(const rill_live *live);
 
 /* Takes up to capacity samples, mono, without waiting; returns how many. One reader. */
 RILL_API size_t rill_live_read(rill_live *live, size_t capacity, float *samples);
-/* Samples that found no room in the ring so far, or that the device reported as lost. */
+/* Samples that found no room in the ring so far, or that the device reported as lost; it says that, not how
+ * many, so each report counts as one block of 10 ms. */
 RILL_API uint64_t rill_live_lost_samples(const rill_live *live);
-/* RILL_OK while the device delivers; RILL_DEVICE_LOST after it vanished (stopped by itself, or no callback
- * for 2 s). */
-RILL_API rill_status rill_live_state(const rill_live *live);
+/* RILL_OK while the device delivers, before start and after stop; RILL_DEVICE_LOST after it vanished (stopped
+ * by itself, or no callback for 2 s; that is seen by calling at least twice). What came before can still be
+ * read. */
+RILL_API rill_status rill_live_state(rill_live *live);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* libsndfile reads a pipe only where it opens it itself, and then cannot be told what the first bytes are. So
+ * it reads through this: the head of the stream is kept while headers are read, and going beyond the data,
+ * where it looks for more chunks, finds the end. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "audio_source.h"
+#include "failure.h"
+
+#define LARGEST_HEAD ((size_t)64 << 20) /* FLAC may carry pictures */
+#define LARGEST_SKIP ((int64_t)1 << 20) /* of a chunk in a pipe that the reader jumps over */
+
+#define ENDLESS_MPEG ((int64_t)1 << 40) /* libmpg123 multiplies the size and overflows with more; a year */
+
+/* A WAV that was written to a pipe has 0, 2^32 − 1 (ffmpeg), 2^31 − 4096 (sox) or 2^31 (arecord) for the
+ * length nobody knew. */
+#define SHORTEST_UNKNOWN 0x7FFF0000u
+
+static bool grow_head(rill_audio_source *source, size_t size) {
+    if (size <= source->head_capacity) return true;
+    size_t capacity = source->head_capacity ? source->head_capacity : 4096;
+    while (capacity < size) capacity *= 2;
+    unsigned char *head = capacity <= LARGEST_HEAD ? realloc(source->head, capacity) : NULL;
+    if (!head) {
+        source->error = ENOMEM;
+        return false;
+    }
+    source->head = head;
+    source->head_capacity = capacity;
+    return true;
+}
+
+static ssize_t read_some(rill_audio_source *source, void *bytes, size_t count, int64_t place) {
+    ssize_t got;
+    do
+        got = source->seekable ? pread(source->descriptor, bytes, count, (off_t)place)
+                               : read(source->descriptor, bytes, count);
+    while (got < 0 && errno == EINTR);
+    if (got < 0) source->error = errno;
+    if (got > 0) source->fetched += got;
+    return got;
+}
+
+/* Reads on until the head has size bytes; false when there are fewer. */
+static bool fetch_head(rill_audio_source *source, size_t size) {
+    if (size > source->head_size && !grow_head(source, size)) return false;
+    while (source->head_size < size) {
+        const ssize_t got = read_some(source, source->head + source->head_size, size - source->head_size,
+                                      (int64_t)source->head_size);
+        if (got <= 0) return false;
+        source->head_size += (size_t)got;
+    }
+    return true;
+}
+
+size_t rill_audio_source_read(rill_audio_source *source, void *bytes, size_t count) {
+    unsigned char *out = bytes;
+    size_t done = 0;
+    if (source->size == ENDLESS_MPEG && source->position >= source->size - LARGEST_SKIP) {
+        memset(out, 0, count); /* libmpg123 looks for a tag at the end first, and wants to read something */
+        return count;
+    }
+    if (source->keeping && source->position + (int64_t)count - (int64_t)source->head_size <= LARGEST_SKIP)
+        fetch_head(source, (size_t)source->position + count);
+    if (source->position < (int64_t)source->head_size) {
+        const size_t kept = source->head_size - (size_t)source->position;
+        done = count < kept ? count : kept;
+        memcpy(out, source->head + source->position, done);
+        source->position += (int64_t)done;
+    }
+    while (done < count && !source->keeping && (source->seekable || source->position == source->fetched)) {
+        const ssize_t got = read_some(source, out + done, count - done, source->position);
+        if (got <= 0) break;
+        done += (size_t)got;
+        source->position += got;
+    }
+    return done;
+}
+
+void rill_audio_source_keep_no_more(rill_audio_source *source) {
+    source->keeping = false;
+}
+
+static uint32_t number_at(const unsigned char *bytes) {
+    return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+/* libsndfile takes a data length of 0 in a RIFF of 8 bytes for "up to the end". */
+static void correct_length(rill_audio_source *source, size_t data_chunk) {
+    memcpy(source->head + 4, "\x08\0\0\0", 4);
+    memset(source->head + data_chunk + 4, 0, 4);
+}
+
+typedef enum wav_length { NO_WAV, LENGTH_TOLD, LENGTH_UNKNOWN, LENGTH_OF_BLOCKS } wav_length;
+
+/* Are a WAV's samples stored one by one (PCM, float, A-law, μ-law, extensible)? */
+static bool stores_samples(uint16_t format) {
+    return format == 1 || format == 3 || format == 6 || format == 7 || format == 0xFFFE;
+}
+
+/* Walks the chunks of a WAV to its data (Microsoft, Multimedia Programming Interface, 1991). A header that
+ * does not know the length is corrected. */
+static wav_length settle_wav_length(rill_audio_source *source) {
+    if (!fetch_head(source, 12) || memcmp(source->head, "RIFF", 4) || memcmp(source->head + 8, "WAVE", 4))
+        return NO_WAV;
+    wav_length told = LENGTH_OF_BLOCKS;
+    for (size_t chunk = 12; chunk < (size_t)LARGEST_SKIP && fetch_head(source, chunk + 10);) {
+        const uint32_t length = number_at(source->head + chunk + 4);
+        if (memcmp(source->head + chunk, "fmt ", 4) == 0 &&
+            stores_samples((uint16_t)(source->head[chunk + 8] | source->head[chunk + 9] << 8)))
+            told = LENGTH_TOLD;
+        if (memcmp(source->head + chunk, "data", 4) == 0) {
+            const bool short_of_it = source->size - (int64_t)chunk - 8 < length;
+            if (length != 0 && (length < SHORTEST_UNKNOWN || (source->seekable && !short_of_it))) return told;
+            correct_length(source, chunk);
+            return LENGTH_UNKNOWN;
+        }
+        chunk += 8 + (size_t)length + length % 2;
+    }
+    return told;
+}
+
+static bool is_mpeg(rill_audio_source *source) {
+    return fetch_head(source, 4) &&
+           (memcmp(source->head, "ID3", 3) == 0 || (source->head[0] == 0xFF && source->head[1] >= 0xE0));
+}
+
+static bool can_be_read_from_begin_to_end(rill_audio_source *source) {
+    static const char formats[][5] = {"RIFF", "RF64", "FORM", ".snd", "fLaC"};
+    if (!fetch_head(source, 4)) return false;
+    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
+        if (memcmp(source->head, formats[i], strlen(formats[i])) == 0) return true;
+    return is_mpeg(source);
+}
+
+/* libsndfile quietly shortens what a header promises to what a file holds, and an MP3 whose header promises
+ * nothing to what it guesses from the size. In a file without an end it takes the header's word and reads on,
+ * and we can tell whether the file breaks off. Not for codecs of blocks, which would fill up the rest, nor
+ * for FLAC, which tells it anyway and needs the size to seek. */
+static void settle_size(rill_audio_source *source) {
+    if (!fetch_head(source, 4)) return;
+    const wav_length wav = settle_wav_length(source);
+    if (source->seekable && memcmp(source->head, "fLaC", 4) == 0) return;
+    if (wav == LENGTH_TOLD || (wav == NO_WAV && can_be_read_from_begin_to_end(source)))
+        source->size = is_mpeg(source) ? ENDLESS_MPEG : RILL_AUDIO_SOURCE_ENDLESS;
+}
+
+static bool copy_to(FILE *copy, rill_audio_source *source) {
+    char block[65536];
+    size_t got;
+    source->keeping = false;
+    while ((got = rill_audio_source_read(source, block, sizeof block)))
+        if (fwrite(block, 1, got, copy) != got) return false;
+    return !source->error && fflush(copy) == 0;
+}
+
+/* Turns a pipe into a file. */
+static rill_status spool(const char *name, rill_audio_source *source, rill_error *why) {
+    FILE *copy = tmpfile();
+    struct stat about;
+    errno = 0;
+    if (!copy || !copy_to(copy, source) || fstat(fileno(copy), &about) != 0 ||
+        dup2(fileno(copy), source->descriptor) < 0) {
+        const int error = source->error ? source->error : errno;
+        if (copy) fclose(copy);
+        return rill_fail(why, RILL_IO_ERROR,
+                         "%s: this format must be read back and forth, and copying it to a temporary file "
+                         "failed: %s",
+                         name, strerror(error));
+    }
+    fclose(copy);
+    source->seekable = true;
+    source->keeping = false;
+    source->position = 0;
+    source->size = about.st_size;
+    return RILL_OK;
+}
+
+static rill_status open_descriptor(const char *path, const char *name, rill_audio_source *source,
+                                   rill_error *why) {
+    /* a copy, so that closing it leaves standard input open */
+    source->descriptor = strcmp(path, "-") == 0 ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3)
+                                                : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    struct stat about;
+    if (source->descriptor < 0 || fstat(source->descriptor, &about) != 0)
+        return rill_fail(why, errno == ENOENT || errno == ENOTDIR ? RILL_NOT_FOUND : RILL_IO_ERROR, "%s: %s",
+                         name, strerror(errno));
+    if (S_ISDIR(about.st_mode)) return rill_fail(why, RILL_BAD_FORMAT, "%s: is a directory", name);
+    if (isatty(source->descriptor))
+        return rill_fail(why, RILL_UNSUPPORTED, "%s: is a terminal; redirect or pipe a recording into it",
+                         name);
+    if (S_ISCHR(about.st_mode) || S_ISBLK(about.st_mode))
+        return rill_fail(why, RILL_UNSUPPORTED, "%s: is a device, not a recording", name);
+    source->seekable = S_ISREG(about.st_mode);
+    source->keeping = !source->seekable;
+    source->size = source->seekable ? about.st_size : RILL_AUDIO_SOURCE_ENDLESS;
+    return RILL_OK;
+}
+
+rill_status rill_audio_source_open(const char *path, rill_audio_source *source, rill_error *why) {
+    const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
+    *source = (rill_audio_source){.descriptor = -1};
+    rill_status status = open_descriptor(path, name, source, why);
+    if (status == RILL_OK && !fetch_head(source, 1))
+        status = source->error ? rill_fail(why, RILL_IO_ERROR, "%s: %s", name, strerror(source->error))
+                               : rill_fail(why, RILL_BAD_FORMAT, "%s: is empty", name);
+    if (status == RILL_OK && !source->seekable && !can_be_read_from_begin_to_end(source))
+        status = spool(name, source, why);
+    if (status == RILL_OK)
+        settle_size(source);
+    else
+        rill_audio_source_close(source);
+    return status;
+}
+
+void rill_audio_source_close(rill_audio_source *source) {
+    if (source->descriptor >= 0) close(source->descriptor);
+    source->descriptor = -1;
+    free(source->head);
+    source->head = NULL;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* The bytes of a recording, from a file or as they come through a pipe, for a reader that wants to seek. */
+#ifndef RILL_AUDIO_SOURCE_H
+#define RILL_AUDIO_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <rill/status.h>
+
+#define RILL_AUDIO_SOURCE_ENDLESS                                                                            \
+    (INT64_MAX / 2) /* the size where the format's header says how much comes                                \
+                     */
+
+typedef struct rill_audio_source {
+    int descriptor;
+    bool seekable;
+    bool keeping;        /* of a pipe: what is read is kept, so that a reader of headers may go back */
+    int64_t size;        /* bytes */
+    int64_t position;    /* of the reader */
+    int64_t fetched;     /* bytes taken from the descriptor, if a pipe */
+    unsigned char *head; /* the first bytes, as they were or as corrected */
+    size_t head_size, head_capacity;
+    int error; /* errno of a read that failed, or 0 */
+} rill_audio_source;
+
+/* path "-" is standard input. A pipe that holds a format which can be read from begin to end stays a pipe;
+ * any other is copied to a temporary file without a name. A WAV header that states no length, as programs
+ * write that cannot seek, is corrected in memory. RILL_NOT_FOUND, RILL_IO_ERROR, RILL_BAD_FORMAT (nothing to
+ * read), RILL_UNSUPPORTED (a terminal, a device), RILL_OUT_OF_MEMORY. */
+rill_status rill_audio_source_open(const char *path, rill_audio_source *source, rill_error *why);
+void rill_audio_source_close(rill_audio_source *source);
+
+/* From position on; returns how many bytes, fewer only at the end, on an error, or on a pipe at a place that
+ * is not kept and has not come yet. */
+size_t rill_audio_source_read(rill_audio_source *source, void *bytes, size_t count);
+
+/* The header is read: from now on a pipe is read once. */
+void rill_audio_source_keep_no_more(rill_audio_source *source);
+
+#endif
