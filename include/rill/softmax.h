@@ -102,7 +102,7 @@ RILL_API void rill_softmax_attention(const rill_softmax_shape *shape, const rill
 RILL_API rill_status rill_key_value_cache_check(const rill_softmax_shape *shape, size_t capacity,
                                                 rill_error *why);
 
-/* Bytes: capacity × heads × (key_dim + value_dim) floats and as many bytes of marks as steps and heads, a few
+/* Bytes: capacity × heads × (key_dim + value_dim) floats, capacity × query_heads bytes of marks, and a few
  * more. */
 RILL_API size_t rill_key_value_cache_size(const rill_softmax_shape *shape, size_t capacity);
 
