@@ -157,6 +157,24 @@ Test(softmax_attention, extreme_scores_have_defined_outputs) {
     cr_assert(isnan(attend_scores(2, (const float[]){1, INFINITY})), "inf - inf");
 }
 
+Test(softmax_attention, a_product_that_sees_nothing_is_zero_unless_epsilon_is) {
+    rill_softmax_shape shape = {.similarity = RILL_SIMILARITY_PRODUCT,
+                                .heads = 1,
+                                .query_heads = 1,
+                                .key_dim = 1,
+                                .value_dim = 1,
+                                .scale = 1};
+    const float query = 1;
+    rill_softmax_input input = {.queries_length = 1, .queries = &query};
+    for (int i = 0; i < 3; i++) {
+        float output = 7;
+        shape.normalize = i > 0;
+        shape.epsilon = i == 1 ? 1e-6f : 0;
+        rill_softmax_attention(&shape, &input, &output);
+        cr_assert(i < 2 ? output == 0 : isnan(output));
+    }
+}
+
 Test(softmax_attention, a_value_of_weight_zero_may_hold_anything) {
     rill_softmax_shape shape = {.heads = 1, .query_heads = 1, .key_dim = 1, .value_dim = 1, .scale = 1};
     const float query = 1, keys[] = {200, 0}, values[] = {5, NAN};
