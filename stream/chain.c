@@ -17,10 +17,6 @@ typedef struct chain_state {
     uint64_t refused; /* samples taken as silence */
 } chain_state;
 
-static size_t aligned(size_t size) {
-    return (size + RILL_STATE_ALIGNMENT - 1) / RILL_STATE_ALIGNMENT * RILL_STATE_ALIGNMENT;
-}
-
 rill_status rill_chain_open(const rill_model *model, unsigned sample_rate_hz, rill_chain *chain,
                             rill_error *why) {
     const rill_model_info *info = rill_model_get_info(model);
@@ -32,11 +28,11 @@ rill_status rill_chain_open(const rill_model *model, unsigned sample_rate_hz, ri
         return status;
     }
     chain->step_samples = info->hop_samples * info->frames_per_step;
-    chain->resampler_offset = aligned(sizeof(chain_state));
-    chain->front_end_offset = chain->resampler_offset + aligned(rill_resampler_size(chain->resampler));
-    chain->log_mel_offset = chain->front_end_offset + aligned(rill_front_end_size(chain->front_end));
+    chain->resampler_offset = rill_aligned(sizeof(chain_state));
+    chain->front_end_offset = chain->resampler_offset + rill_aligned(rill_resampler_size(chain->resampler));
+    chain->log_mel_offset = chain->front_end_offset + rill_aligned(rill_front_end_size(chain->front_end));
     chain->encoder_offset =
-        chain->log_mel_offset + aligned(info->frames_per_step * info->mel_bands * sizeof(float));
+        chain->log_mel_offset + rill_aligned(info->frames_per_step * info->mel_bands * sizeof(float));
     return RILL_OK;
 }
 
@@ -56,7 +52,7 @@ double rill_chain_lag_seconds(const rill_chain *chain) {
 }
 
 size_t rill_chain_size(const rill_chain *chain) {
-    return chain->encoder_offset + aligned(rill_encoder_size(chain->model));
+    return chain->encoder_offset + rill_aligned(rill_encoder_size(chain->model));
 }
 
 size_t rill_chain_saved_size(const rill_chain *chain) {

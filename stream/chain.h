@@ -13,6 +13,11 @@
 #include <rill/stream/front_end.h>
 #include <rill/stream/resampler.h>
 
+/* size, rounded up so that what follows is aligned as a state is. */
+static inline size_t rill_aligned(size_t size) {
+    return (size + RILL_STATE_ALIGNMENT - 1) / RILL_STATE_ALIGNMENT * RILL_STATE_ALIGNMENT;
+}
+
 /* What never changes. The model is borrowed. */
 typedef struct rill_chain {
     const rill_model *model;

@@ -18,10 +18,6 @@ rill_listener_settings rill_listener_defaults(const rill_model *model) {
     };
 }
 
-static size_t aligned(size_t size) {
-    return (size + RILL_STATE_ALIGNMENT - 1) / RILL_STATE_ALIGNMENT * RILL_STATE_ALIGNMENT;
-}
-
 static rill_status open_parts(const rill_model *model, rill_listener *listener, rill_error *why) {
     const rill_listener_settings *settings = &listener->settings;
     rill_status status = rill_chain_open(model, settings->sample_rate_hz, &listener->chain, why);
@@ -39,8 +35,8 @@ static rill_status open_parts(const rill_model *model, rill_listener *listener, 
 static rill_status allocate(rill_listener *listener, rill_error *why) {
     size_t tracker_size = rill_tracker_size(listener->voices, &listener->tracker_settings);
     size_t dim = rill_model_get_info(listener->chain.model)->embedding_dim;
-    listener->tracker_offset = aligned(sizeof(rill_listener_state));
-    listener->chain_offset = listener->tracker_offset + aligned(tracker_size);
+    listener->tracker_offset = rill_aligned(sizeof(rill_listener_state));
+    listener->chain_offset = listener->tracker_offset + rill_aligned(tracker_size);
     listener->memory_size = listener->chain_offset + rill_chain_size(&listener->chain);
     listener->memory = aligned_alloc(RILL_STATE_ALIGNMENT, listener->memory_size);
     listener->embedding = calloc(dim, sizeof *listener->embedding);

@@ -14,9 +14,11 @@
 #include "mono.h"
 #include "standard_error.h"
 
-#define BLOCKS_PER_SECOND 100 /* a fixed frame count: left open, PortAudio's ALSA host polls in odd steps */
-#define SUGGESTED_LATENCY                                                                                    \
-    0.1 /* seconds the device may buffer: how late our callback may be, not how late it is */
+/* A fixed frame count: left open, PortAudio's ALSA host polls in odd steps. */
+#define BLOCKS_PER_SECOND 100
+/* Seconds the device may buffer, so how late our thread may be on a busy machine: overruns below PortAudio
+ * are silent. Its ALSA host wakes a third as often, so samples come 30 ms at a time. */
+#define SUGGESTED_LATENCY    0.1
 #define MIXED_CHANNELS       2 /* virtual devices offer dozens */
 #define SILENT_SECONDS       2.0
 #define USUAL_RING_SECONDS   10.0

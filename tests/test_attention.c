@@ -183,6 +183,7 @@ static void *state_make(const rill_attention_shape *shape) {
 static void expect_on_split(const history *h, size_t longest, int form) {
     void *state = state_make(&h->shape);
     guarded_floats output = guarded_output(h->length * h->shape.query_heads * h->shape.value_dim);
+    for (size_t i = 0; i < output.count; i++) output.data[i] = 7; /* so that NaN is written, not left over */
     push_in_parts(h, state, output.data, longest, form);
     expect_definition(h, output.data);
     guarded_free(&output);

@@ -7,23 +7,12 @@
 
 #include "chain.h"
 #include "random_numbers.h"
+#include "the_model.h"
 
-static rill_model *model;
-static const rill_model_info *info;
 static const unsigned rates[] = {16000, 48000, 44100, 8000, 11025, 192000, 16001};
 enum { RATES = sizeof rates / sizeof *rates };
 
-static void open_model(void) {
-    rill_error why = {""};
-    cr_assert_eq(rill_model_open(RILL_MODEL, &model, &why), RILL_OK, "%s", why.message);
-    info = rill_model_get_info(model);
-}
-
-static void close_model(void) {
-    rill_model_close(model);
-}
-
-TestSuite(chain, .init = open_model, .fini = close_model);
+TestSuite(chain, .init = open_the_model, .fini = close_the_model);
 
 typedef struct stream {
     rill_chain chain;

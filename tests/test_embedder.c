@@ -10,24 +10,24 @@
 #include "encoder/safetensors.h"
 #include "random_numbers.h"
 #include "synthetic_voice.h"
+#include "the_model.h"
 
 #define GOLDEN RILL_TESTS "/../models/speaker-v0.golden.safetensors"
 
 enum { DIM_MAX = 1024 };
-static rill_model *model;
 static size_t dim;
 static rill_safetensors golden;
 
 static void open_model(void) {
     rill_error why = {""};
-    cr_assert_eq(rill_model_open(RILL_MODEL, &model, &why), RILL_OK, "%s", why.message);
+    open_the_model();
     cr_assert_eq(rill_safetensors_open(GOLDEN, &golden, &why), RILL_OK, "%s", why.message);
-    dim = rill_model_get_info(model)->embedding_dim;
+    dim = info->embedding_dim;
     cr_assert_leq(dim, DIM_MAX);
 }
 
 static void close_model(void) {
-    rill_model_close(model);
+    close_the_model();
     rill_safetensors_free(&golden);
 }
 
@@ -60,7 +60,6 @@ static double cosine(const float *a, const float *b) {
 }
 
 Test(embedder, is_the_weighted_mean_of_the_golden_steps) {
-    const rill_model_info *info = rill_model_get_info(model);
     const rill_tensor *samples = rill_safetensors_tensor(&golden, "in.samples");
     const rill_tensor *steps = rill_safetensors_tensor(&golden, "out.embedding");
     const float *value = rill_tensor_f32(steps);

@@ -8,8 +8,8 @@
 
 #include "count_allocations.h"
 #include "front_end_parameters.h"
-#include "golden_tensor.h"
 #include "random_numbers.h"
+#include "safetensors_case.h"
 
 #define GOLDEN RILL_TESTS "/../models/speaker-v0.golden.safetensors"
 
@@ -131,19 +131,21 @@ static double check_against_definition(const rill_front_end_parameters *p, const
 }
 
 Test(front_end, gives_the_golden_frames) {
-    size_t count = 0, golden_count = 0, filter_count = 0, frames;
-    float *samples = golden_tensor(GOLDEN, "in.samples", &count);
-    float *golden = golden_tensor(GOLDEN, "out.log_mel", &golden_count);
-    float *filters = golden_tensor(GOLDEN, "out.mel_filters", &filter_count);
-    cr_assert(samples && golden && filters, "%s is not there", GOLDEN);
+    size_t count[4], golden_shape[4], filter_shape[4], frames;
+    safetensors_case golden_file;
+    cr_assert(safetensors_case_open(GOLDEN, &golden_file), "%s is not there", GOLDEN);
+    const float *samples = safetensors_case_tensor(&golden_file, "in.samples", count);
+    const float *golden = safetensors_case_tensor(&golden_file, "out.log_mel", golden_shape);
+    const float *filters = safetensors_case_tensor(&golden_file, "out.mel_filters", filter_shape);
+    cr_assert(samples && golden && filters && count[0] == 96000);
+    cr_assert(golden_shape[0] == 598 && golden_shape[1] == 80 && filter_shape[0] == 80 &&
+              filter_shape[1] == 257);
     rill_front_end *front_end = front_end_of(&shipped);
-    float *log_mel = frames_of(front_end, 80, samples, count, 1000, 598, &frames);
+    float *log_mel = frames_of(front_end, 80, samples, count[0], 1000, 598, &frames);
     cr_assert_eq(frames, 598u);
-    cr_assert_eq(golden_count, 598u * 80);
-    cr_assert_eq(filter_count, 80u * 257);
 
     double filters_off = 0, golden_off = 0, definition_off = 0;
-    for (size_t i = 0; i < filter_count; i++)
+    for (size_t i = 0; i < 80 * 257; i++)
         filters_off = fmax(filters_off, fabs((double)rill_front_end_mel_filters(front_end)[i] - filters[i]));
     for (size_t frame = 0; frame < frames; frame++) {
         definition spectrum;
@@ -165,11 +167,30 @@ Test(front_end, gives_the_golden_frames) {
            "of the mel filters %.2g\n",
            golden_off, definition_off, filters_off);
     cr_assert_leq(filters_off, 0x1p-24, "one rounding");
-    free(samples);
-    free(golden);
-    free(filters);
+    safetensors_case_close(&golden_file);
     free(log_mel);
     rill_front_end_destroy(front_end);
+}
+
+Test(front_end, takes_its_parameters_from_the_model_file) {
+    rill_model *model;
+    rill_front_end *by_model, *by_hand = front_end_of(&shipped);
+    rill_error why = {""};
+    if (rill_model_open(RILL_MODEL, &model, &why) == RILL_NOT_FOUND)
+        cr_skip_test("the front end of the shipped model was NOT tested: %s", why.message);
+    cr_assert_eq(rill_front_end_create(model, &by_model, &why), RILL_OK, "%s", why.message);
+    random_seed(8);
+    size_t frames;
+    float *samples = noise(3000);
+    float *a = frames_of(by_model, 80, samples, 3000, 0, 17, &frames);
+    float *b = frames_of(by_hand, 80, samples, 3000, 0, 17, &frames);
+    cr_assert_arr_eq(a, b, 17 * 80 * sizeof *a);
+    free(samples);
+    free(a);
+    free(b);
+    rill_front_end_destroy(by_model);
+    rill_front_end_destroy(by_hand);
+    rill_model_close(model);
 }
 
 static rill_front_end_parameters random_parameters(void) {

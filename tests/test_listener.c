@@ -9,21 +9,9 @@
 
 #include "random_numbers.h"
 #include "synthetic_voice.h"
+#include "the_model.h"
 
-static rill_model *model;
-static const rill_model_info *info;
-
-static void open_model(void) {
-    rill_error why = {""};
-    cr_assert_eq(rill_model_open(RILL_MODEL, &model, &why), RILL_OK, "%s", why.message);
-    info = rill_model_get_info(model);
-}
-
-static void close_model(void) {
-    rill_model_close(model);
-}
-
-TestSuite(listener, .init = open_model, .fini = close_model);
+TestSuite(listener, .init = open_the_model, .fini = close_the_model);
 
 static rill_listener *open_listener(unsigned sample_rate_hz, double latency_seconds) {
     rill_listener_settings settings = rill_listener_defaults(model);

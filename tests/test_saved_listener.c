@@ -10,20 +10,11 @@
 #include "listener_memory.h"
 #include "random_numbers.h"
 #include "synthetic_voice.h"
+#include "the_model.h"
 
 enum { SECONDS = 8, EVENTS_MAX = 256 };
-static rill_model *model;
 
-static void open_model(void) {
-    rill_error why = {""};
-    cr_assert_eq(rill_model_open(RILL_MODEL, &model, &why), RILL_OK, "%s", why.message);
-}
-
-static void close_model(void) {
-    rill_model_close(model);
-}
-
-TestSuite(saved_listener, .init = open_model, .fini = close_model);
+TestSuite(saved_listener, .init = open_the_model, .fini = close_the_model);
 
 static rill_listener *open_listener(unsigned sample_rate_hz) {
     rill_listener_settings settings = rill_listener_defaults(model);
@@ -182,7 +173,7 @@ Test(saved_listener, is_refused_when_not_whole_and_unchanged) {
     }
     listener = loaded(bytes, size);
     rill_listener_close(listener);
-    char *fingerprint = strstr((char *)bytes + 32, rill_model_get_info(model)->fingerprint);
+    char *fingerprint = strstr((char *)bytes + 32, info->fingerprint);
     cr_assert_not_null(fingerprint);
     fingerprint[3] = fingerprint[3] == '0' ? '1' : '0';
     rill_saved_listener_seal(bytes, size);

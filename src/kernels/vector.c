@@ -4,7 +4,8 @@
  *   RILL_VECTOR_TABLE, RILL_VECTOR_NAME   the table's symbol and name
  *   RILL_VECTOR_BYTES                     bytes of a register (a wider type is many times slower)
  *   RILL_VECTOR_REGISTERS                 how many of them there are
- * All tiles are arrays of vectors with constant bounds, which the compilers keep in registers. */
+ * Tiles are arrays of vectors with constant bounds, which the compilers unroll and keep in registers. Needs
+ * __builtin_shufflevector: gcc 12, any clang. */
 #include <stdint.h>
 #include <string.h>
 
@@ -58,7 +59,7 @@ INLINE vector splat(float x) {
     return x - (vector){0};
 }
 
-INLINE vector select(integers mask, vector yes, vector no) {
+INLINE vector choose(integers mask, vector yes, vector no) {
     return (vector)(((integers)yes & mask) | ((integers)no & ~mask));
 }
 
@@ -89,8 +90,8 @@ INLINE float sum(vector v) {
  * ∞. A NaN fails both comparisons and stays NaN. */
 INLINE vector exponential(vector x) {
     const vector magic = splat(12582912.0f);
-    x = select(x > splat(89.0f), splat(89.0f), x);
-    x = select(x < splat(-104.0f), splat(-104.0f), x);
+    x = choose(x > splat(89.0f), splat(89.0f), x);
+    x = choose(x < splat(-104.0f), splat(-104.0f), x);
     vector shifted = x * splat(1.44269504f) + magic;
     vector n = shifted - magic;
     vector r = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
@@ -107,53 +108,73 @@ INLINE vector exponential(vector x) {
     return p * scale_low * scale_high;
 }
 
-/* y[f][o] = bias[o] + weight[o]·x[f] for frames × rows of them, both constant; rows is 1 or a multiple of 4
- */
+/* Σ weight[i] x[i] for i from start on: what is left over of a row */
+INLINE float rest_of_row(size_t start, size_t inputs, const float *weight, const float *x) {
+    float total = 0;
+    for (size_t i = start; i < inputs; i++) total += weight[i] * x[i];
+    return total;
+}
+
+/* y[f][o] = bias[o] + weight[o]·x[f] for frames × rows of them, both constant, rows a multiple of 4; several
+ * rows at a time, for a sum waits for its last FMA. One frame is bound by reading the weights: the tile at
+ * next is fetched meanwhile, in the order of its addresses, which four streams of rows are not. */
 INLINE void dense_tile(size_t frames, size_t rows, size_t inputs, size_t outputs, const float *restrict x,
-                       const float *restrict weight, const float *restrict bias, float *restrict y) {
-    vector product[4][8];
+                       const float *restrict weight, const float *next, const float *restrict bias,
+                       float *restrict y) {
+    vector product[4][4];
     for (size_t f = 0; f < frames; f++)
         for (size_t o = 0; o < rows; o++) product[f][o] = splat(0);
     size_t i = 0;
     for (; i + lanes <= inputs; i += lanes) {
         vector frame[4];
         for (size_t f = 0; f < frames; f++) frame[f] = load(x + f * inputs + i);
+        for (size_t line = 0; frames == 1 && line < rows * lanes; line += 64 / sizeof(float))
+            __builtin_prefetch(next + i * rows + line);
         for (size_t o = 0; o < rows; o++) {
             vector row = load(weight + o * inputs + i);
             for (size_t f = 0; f < frames; f++) product[f][o] += row * frame[f];
         }
     }
-    for (size_t f = 0; f < frames; f++) {
-        float total[8];
-        if (rows == 1)
-            total[0] = sum(product[f][0]);
-        else
-            for (size_t o = 0; o < rows; o += 4) {
-                quad four = sums(product[f][o], product[f][o + 1], product[f][o + 2], product[f][o + 3]);
-                memcpy(total + o, &four, sizeof four);
-            }
-        for (size_t o = 0; o < rows; o++) {
-            for (size_t j = i; j < inputs; j++) total[o] += weight[o * inputs + j] * x[f * inputs + j];
-            y[f * outputs + o] = total[o] + bias[o];
+    for (size_t f = 0; f < frames; f++)
+        for (size_t o = 0; o < rows; o += 4) {
+            quad four;
+            memcpy(&four, bias + o, sizeof four);
+            four += sums(product[f][o], product[f][o + 1], product[f][o + 2], product[f][o + 3]);
+            memcpy(y + f * outputs + o, &four, sizeof four);
         }
-    }
+    for (size_t k = 0; k < frames * rows && i < inputs; k++)
+        y[k / rows * outputs + k % rows] +=
+            rest_of_row(i, inputs, weight + k % rows * inputs, x + k / rows * inputs);
 }
 
-INLINE void dense_frames(size_t frames, size_t rows, size_t inputs, size_t outputs, const float *x,
-                         const float *weight, const float *bias, float *y) {
+INLINE void dense_row(size_t inputs, const float *x, const float *weight, const float *bias, float *y) {
+    vector product = splat(0);
+    size_t i = 0;
+    for (; i + lanes <= inputs; i += lanes) product += load(weight + i) * load(x + i);
+    *y = *bias + sum(product) + rest_of_row(i, inputs, weight, x);
+}
+
+INLINE void dense_frames(size_t frames, size_t inputs, size_t outputs, const float *x, const float *weight,
+                         const float *bias, float *y) {
+    enum { rows = 4 };
     size_t o = 0;
-    for (; o + rows <= outputs; o += rows)
-        dense_tile(frames, rows, inputs, outputs, x, weight + o * inputs, bias + o, y + o);
-    for (; o < outputs; o++) dense_tile(frames, 1, inputs, outputs, x, weight + o * inputs, bias + o, y + o);
+    for (; o + rows <= outputs; o += rows) {
+        const float *tile = weight + o * inputs;
+        const float *next = o + 2 * rows <= outputs ? tile + rows * inputs : tile;
+        dense_tile(frames, rows, inputs, outputs, x, tile, next, bias + o, y + o);
+    }
+    for (; o < outputs; o++)
+        for (size_t f = 0; f < frames; f++)
+            dense_row(inputs, x + f * inputs, weight + o * inputs, bias + o, y + f * outputs + o);
 }
 
 static void dense(size_t count, size_t inputs, size_t outputs, const float *x, const float *weight,
                   const float *bias, float *y) {
-    enum { frames = many_registers ? 4 : 2 };
+    enum { frames = many_registers ? 4 : 3 };
     size_t n = 0;
     for (; n + frames <= count; n += frames)
-        dense_frames(frames, 4, inputs, outputs, x + n * inputs, weight, bias, y + n * outputs);
-    for (; n < count; n++) dense_frames(1, 8, inputs, outputs, x + n * inputs, weight, bias, y + n * outputs);
+        dense_frames(frames, inputs, outputs, x + n * inputs, weight, bias, y + n * outputs);
+    for (; n < count; n++) dense_frames(1, inputs, outputs, x + n * inputs, weight, bias, y + n * outputs);
 }
 
 static void layer_norm(size_t count, size_t dim, const float *x, const float *weight, const float *bias,
@@ -179,27 +200,29 @@ static void layer_norm(size_t count, size_t dim, const float *x, const float *we
     }
 }
 
-static void elu1(size_t count, const float *x, float *y) {
-    for (size_t i = 0; i < count; i += lanes) {
-        vector v = load_up_to(x + i, count - i);
-        store_up_to(y + i, count - i, select(v > splat(0), v + splat(1), exponential(v)));
-    }
+INLINE vector elu1_of(vector x) {
+    return choose(x > splat(0), x + splat(1), exponential(x));
 }
 
-INLINE vector gated(vector a, vector b) {
+static void elu1(size_t count, const float *x, float *y) {
+    size_t i = 0;
+    for (; i + lanes <= count; i += lanes) store(y + i, elu1_of(load(x + i)));
+    if (i < count) store_part(y + i, count - i, elu1_of(load_part(x + i, count - i)));
+}
+
+INLINE vector gate_of(vector a, vector b) {
     return a / (splat(1) + exponential(-b));
 }
 
-static void silu(size_t count, const float *x, float *y) {
-    for (size_t i = 0; i < count; i += lanes) {
-        vector v = load_up_to(x + i, count - i);
-        store_up_to(y + i, count - i, gated(v, v));
-    }
+static void gate(size_t count, const float *a, const float *b, float *y) {
+    size_t i = 0;
+    for (; i + lanes <= count; i += lanes) store(y + i, gate_of(load(a + i), load(b + i)));
+    if (i < count)
+        store_part(y + i, count - i, gate_of(load_part(a + i, count - i), load_part(b + i, count - i)));
 }
 
-static void gate(size_t count, const float *a, const float *b, float *y) {
-    for (size_t i = 0; i < count; i += lanes)
-        store_up_to(y + i, count - i, gated(load_up_to(a + i, count - i), load_up_to(b + i, count - i)));
+static void silu(size_t count, const float *x, float *y) {
+    gate(count, x, x, y);
 }
 
 /* width ≤ lanes channels, frames of them (constant) */
@@ -248,8 +271,8 @@ static bool within(size_t count, const float *x, float low, float high) {
 
 /* ---- the recurrence, `steps` steps for one pass over S ----
  *
- * With G_t = Π_{i ≤ t} g_i and G_{j→t} = Π_{j < i ≤ t} g_i (all ≤ 1: nothing is divided), steps 0 … n − 1
- * give
+ * With G_t = Π_{i ≤ t} g_i and G_{j→t} = Π_{j < i ≤ t} g_i (all ≤ 1: nothing is divided), steps
+ * 0 … n − 1 give
  *
  *     S' = G_{n-1} S + Σ_j (G_{j→n-1} k_j) v_jᵀ
  *     o_t = (G_t q_t)ᵀ S + Σ_{j ≤ t} (q_tᵀ G_{j→t} k_j) v_j
@@ -259,9 +282,8 @@ static bool within(size_t count, const float *x, float low, float high) {
 enum {
     steps_max = 4,
     block_rows = 128, /* rows of S prepared at a time, which bounds the stack */
-    wide = many_registers
-               ? 2
-               : 1 /* vectors of a row of S held at once: with 4 steps, 8 · wide of out and value */
+    /* vectors of a row of S held at once: four steps need 8 registers a column, for out and value */
+    wide = many_registers ? 2 : 1
 };
 
 typedef struct coefficients {
@@ -279,12 +301,11 @@ typedef struct head_span {
     size_t group; /* the query head within the group */
 } head_span;
 
-/* What a query head sums up over key_dim: score(t, j) = q_tᵀ G_{j→t} k_j for j ≤ t, then (G_t q_t)·z for each
- * t */
+/* What a query head sums up over key_dim: q_tᵀ G_{j→t} k_j for j ≤ t, at score_at(t, j); then (G_t q_t)·z, at
+ * scores_max + t */
 enum {
     scores_max = steps_max * (steps_max + 1) / 2,
-    products_max = scores_max + steps_max,
-    padded_products = 16
+    padded_products = (scores_max + steps_max + 3) / 4 * 4 /* to be folded four at a time */
 };
 
 INLINE size_t score_at(size_t t, size_t j) {
@@ -330,8 +351,7 @@ INLINE void prepare_rows(size_t steps, bool decayed, bool update, const head_spa
     if (span->z) store_up_to(span->z + row, width, z);
 }
 
-/* Prepares the coefficients of rows row … row + count − 1, adds their share to the products and takes z on.
- */
+/* Prepares the coefficients of count rows from row on, adds their share to the products and takes z on. */
 INLINE void prepare(size_t steps, bool decayed, bool update, const head_span *span, size_t row, size_t count,
                     coefficients *prepared, float product[padded_products]) {
     vector products[padded_products], head_decay[steps_max];
@@ -356,14 +376,15 @@ INLINE void pass(size_t steps, size_t columns, bool decayed, bool update, size_t
                  float *restrict S, const coefficients *restrict prepared, vector value[steps_max][4],
                  vector out[steps_max][4]) {
     for (size_t d = 0; d < count; d++, S += stride) {
-        for (size_t c = 0; c < columns; c++) {
-            vector s = load(S + c * lanes);
-            for (size_t t = 0; t < steps; t++) out[t][c] += splat(prepared->query[t][d]) * s;
-            if (!update) continue;
-            if (decayed) s *= splat(prepared->decay[d]);
-            for (size_t t = 0; t < steps; t++) s += splat(prepared->key[t][d]) * value[t][c];
-            store(S + c * lanes, s);
-        }
+        vector s[4];
+        for (size_t c = 0; c < columns; c++) s[c] = load(S + c * lanes);
+        for (size_t t = 0; t < steps; t++)
+            for (size_t c = 0; c < columns; c++) out[t][c] += splat(prepared->query[t][d]) * s[c];
+        if (!update) continue;
+        for (size_t c = 0; c < columns && decayed; c++) s[c] *= splat(prepared->decay[d]);
+        for (size_t t = 0; t < steps; t++)
+            for (size_t c = 0; c < columns; c++) s[c] += splat(prepared->key[t][d]) * value[t][c];
+        for (size_t c = 0; c < columns; c++) store(S + c * lanes, s[c]);
     }
 }
 
@@ -385,9 +406,7 @@ typedef struct row_block {
     const float *factor;  /* [steps]: scale, or 1 / (q_t·z_t + ε) */
 } row_block;
 
-/* `columns` vectors of S from column m on; the last of them holds `width` of the row's values when columns is
- * 1
- */
+/* `columns` vectors of S from column m on; one alone may hold fewer than lanes of the row's values: width */
 INLINE void read_and_update(size_t steps, size_t columns, bool decayed, bool update, const head_span *span,
                             const row_block *block, size_t m, size_t width) {
     const rill_head_sequence *sequence = span->sequence;

@@ -17,9 +17,9 @@
 #endif
 
 int main(void) {
-    rill_error why = {""};
     if (strcmp(rill_version(), RILL_VERSION) != 0) return printf("header and library differ\n"), 1;
 #if defined(USES_encoder) || defined(USES_stream)
+    rill_error why = {""};
     rill_model *model = NULL;
     if (rill_model_open("no such file", &model, &why) != RILL_NOT_FOUND) return printf("%s\n", why.message), 1;
 #endif
