@@ -14,7 +14,7 @@ function(rill_add_program_test name)
     FAIL_REGULAR_EXPRESSION "LeakSanitizer;AddressSanitizer;runtime error:;ThreadSanitizer" ${ARGN})
 endfunction()
 
-foreach(name usage input output resume rate speakers embed display)
+foreach(name usage input output resume rate latency speakers embed eval display)
   rill_add_program_test(${name})
 endforeach()
 rill_add_program_test(live RUN_SERIAL ON)
