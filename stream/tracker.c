@@ -731,7 +731,7 @@ void rill_tracker_step(const rill_voice_model *voices, void *bytes, const float 
     if (is_usable(voices->embedding_dim, embedding, speech_logit)) {
         memcpy(kept, embedding, voices->embedding_dim * sizeof *kept);
         rill_voice_project(voices, embedding, x);
-        at.weights[slot] = 1 / (1 + expf(-speech_logit));
+        at.weights[slot] = speech_logit > -voices->speech_clip ? 1 / (1 + expf(-speech_logit)) : 0;
         at.logits[slot] = fmaxf(-voices->speech_clip, fminf(voices->speech_clip, speech_logit));
     } else {
         memset(kept, 0, voices->embedding_dim * sizeof *kept);

@@ -56,7 +56,7 @@ struct rill_voice_model {
 
     /* Calibration: probability = 1 / (1 + exp(−(…))). */
     float score_offset, score_posterior, score_age, score_new; /* of a decision */
-    float voice_offset, voice_ratio;                           /* of two voices' log-likelihood ratio */
+    float voice_offset, voice_cosine; /* that two voices are one, from their cosine */
 
     float least_log[RILL_EVIDENCE_TABLE +
                     1]; /* ½ Σ log(1 + count · evidence_scale · between), by log2(1 + count) */
