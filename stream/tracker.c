@@ -616,6 +616,7 @@ static size_t decide(const rill_voice_model *voices, tracker *self, const parts 
     float sums[RILL_VOICE_MAX_DIM] = {0}, count = 0;
     const uint64_t last = self->heard - 1;
     uint64_t end = last >= step + voices->embedding_delay ? last - voices->embedding_delay : step;
+    if (end > step + voices->lookahead) end = step + voices->lookahead;
     for (uint64_t q = end + 1; q-- > step;) {
         uint64_t seen = q + voices->embedding_delay < last ? q + voices->embedding_delay : last;
         size_t slot = (size_t)(seen % self->ring);
