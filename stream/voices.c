@@ -133,6 +133,7 @@ static void read_all(reader *from, rill_voice_model *voices) {
     voices->change_rate = real(from, "tracker.change_rate", 1e-6, 0.5);
     voices->pause_change_rate = real(from, "tracker.pause_change_rate", 1e-6, 0.9);
     voices->newcomer_cost = real(from, "tracker.newcomer_cost", -30, 30);
+    voices->lookahead = whole(from, "tracker.lookahead_steps", 1, 1000);
     voices->birth_steps = whole(from, "tracker.birth_steps", 1, 1000);
     voices->learning_confidence = real(from, "tracker.learning_confidence", 0, 1);
     voices->chunk_steps = whole(from, "tracker.chunk_steps", 1, 1000);

@@ -468,6 +468,24 @@ Test(tracker, names_and_merges_are_the_users) {
     free(told.events);
 }
 
+Test(tracker, a_step_allocates_nothing) {
+    rill_tracker_settings settings = ordinary();
+    void *tracker = open_tracker(&settings);
+    random_seed(18);
+    voice cast[3] = {make_voice(), make_voice(), make_voice()};
+    rill_event event;
+    size_t events = 0, before = allocations;
+    for (int step = 0; step < 3000; step++) {
+        float embedding[DIM];
+        say(&cast[step / 70 % 3], embedding);
+        rill_tracker_step(voices, tracker, embedding, step % 90 < 80 ? 4.0F : -6.0F);
+        while (rill_tracker_poll(tracker, &event)) events++;
+    }
+    cr_assert_eq(allocations, before);
+    cr_assert_gt(events, 50);
+    free(tracker);
+}
+
 Test(tracker, settings_that_cannot_be_met_are_refused) {
     rill_error why = {""};
     rill_tracker_settings s = ordinary();

@@ -9,8 +9,7 @@ Conversations are made from the train split and encoded as they would be heard, 
   W   scatter of steps around their speaker's mean,
   B   scatter of speakers around their conversation's mean (noise of the means taken off),
   C   scatter of the conversations' means: rooms, noises, microphones.
-A twentieth of its mean variance is added to W in every direction: embeddings fill hardly half of theirs, and what is
-nothing here may be something in another recording. The projection makes W the identity and B diagonal; what is kept of
+The projection makes W the identity and B diagonal; what is kept of
 C is its diagonal there."""
 import sys
 
@@ -19,8 +18,6 @@ from scipy.linalg import eigh
 
 from conversations import Corpus, training_set
 from encoder import Encoder
-
-RIDGE = 0.05
 
 
 def truth(turns, steps, step_seconds):
@@ -93,15 +90,14 @@ def backend(encoder, conversations):
     between = scatter / freedom - second * np.mean(np.concatenate([v for _, v in means]))
     rooms = centres - centres.mean(0)
     rooms = rooms.T @ rooms / (len(rooms) - 1) - between * np.mean([1 / len(m) for m, _ in means])
-    within = within + RIDGE * np.trace(within) / dim * np.eye(dim)
     value, vector = eigh(between, within)
     order = np.argsort(-value)
     vector = vector[:, order]
     return {
         "tracker.projection": vector.T,
         "tracker.mean": centres.mean(0),
-        "tracker.between": np.maximum(value[order], 1e-3),
-        "tracker.room": np.maximum(np.diag(vector.T @ rooms @ vector), 1e-4),
+        "tracker.between": np.maximum(value[order], 1e-4),
+        "tracker.room": np.maximum(np.diag(vector.T @ rooms @ vector), 1e-5),
     }
 
 
