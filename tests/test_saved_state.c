@@ -129,11 +129,11 @@ Test(saved_state, with_a_wrong_header_and_a_right_checksum_is_refused) {
     refused_when(&c, 8, 0, 4, RILL_UNSUPPORTED, "layout 0");
     refused_when(&c, 12, 0, 4, RILL_BAD_FORMAT, "header");
     refused_when(&c, 12, 5, 4, RILL_BAD_FORMAT, "header");
-    refused_when(&c, 12, 4, 4, RILL_BAD_FORMAT, "shape");
-    refused_when(&c, 16, 1, 4, RILL_BAD_FORMAT, "block");
-    refused_when(&c, 20, 99, 4, RILL_UNSUPPORTED, "rule 99");
+    refused_when(&c, 12, 4, 4, RILL_BAD_FORMAT, "linear rule");
+    refused_when(&c, 16, 1, 4, RILL_BAD_FORMAT, "header");
+    refused_when(&c, 20, 99, 4, RILL_BAD_FORMAT, "rule 99");
     refused_when(&c, 20, 0, 4, RILL_BAD_FORMAT, "no decay");
-    refused_when(&c, 24, 99, 4, RILL_UNSUPPORTED, "decay 99");
+    refused_when(&c, 24, 99, 4, RILL_BAD_FORMAT, "decay 99");
     refused_when(&c, 24, 2, 4, RILL_WRONG_MODEL, "decay");
     refused_when(&c, 28, 2, 4, RILL_BAD_FORMAT, "header");
     refused_when(&c, 28, 0, 4, RILL_BAD_FORMAT, "header");

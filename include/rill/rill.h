@@ -6,5 +6,6 @@
 #include <rill/attention.h>
 #include <rill/saved_state.h>
 #include <rill/status.h>
+#include <rill/steady_state.h>
 
 #endif

@@ -49,7 +49,7 @@ RILL_API void rill_attention_save(const rill_attention_shape *shape, const void 
  * are from:
  * RILL_BAD_FORMAT: no saved state, damaged or truncated, or with a number that is not finite (its products
  * had overflowed before it was saved: start anew);
- * RILL_UNSUPPORTED: of a later version, or of an update rule that this one does not know;
+ * RILL_UNSUPPORTED: of a later version of the layout;
  * RILL_WRONG_MODEL: a state of another shape. */
 RILL_API rill_status rill_attention_load(const rill_attention_shape *shape, const char *name,
                                          const void *bytes, size_t size, void *state, rill_error *why);

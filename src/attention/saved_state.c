@@ -5,11 +5,13 @@
 #include <assert.h>
 #include <string.h>
 
+#include <rill/steady_state.h>
+
 #include "attention/state_parts.h"
 #include "checksum.h"
 #include "failure.h"
 
-enum { version = 1, header_size = 72, checksum_size = 8, parts_max = 4 };
+enum { version = 1, header_size = 72, checksum_size = 8 };
 
 static const char magic[8] = "rillatt";
 
@@ -110,15 +112,20 @@ static bool all_finite(const unsigned char *floats, size_t size) {
     return true;
 }
 
+/* A plain state, or a steady one of a shape that can be one. */
+static bool is_kind(const saved_header *header, rill_error *why) {
+    if (header->count == 1 && header->block_steps == 0)
+        return rill_attention_check(&header->shape, why) == RILL_OK;
+    return header->count == RILL_STEADY_PARTS && header->block_steps < RILL_STEADY_BLOCK_STEPS &&
+           rill_steady_check(&header->shape, why) == RILL_OK;
+}
+
 static rill_status read_header(const char *name, const unsigned char *bytes, size_t size,
                                saved_header *header, rill_error *why) {
     rill_status status = check_bytes(name, bytes, size, why);
     if (status != RILL_OK) return status;
     const uint64_t rule = read_number(bytes + 20, 4), decay = read_number(bytes + 24, 4);
     const uint64_t normalize = read_number(bytes + 28, 4);
-    if (rule > RILL_RULE_GATED || decay > RILL_DECAY_STEP_KEY)
-        return rill_fail(why, RILL_UNSUPPORTED, "%s: of update rule %u with decay %u, which are not known",
-                         name, (unsigned)rule, (unsigned)decay);
     header->count = read_number(bytes + 12, 4);
     header->block_steps = read_number(bytes + 16, 4);
     rill_attention_shape *shape = &header->shape;
@@ -127,10 +134,9 @@ static rill_status read_header(const char *name, const unsigned char *bytes, siz
                                     .normalize = normalize != 0,
                                     .epsilon = read_float(bytes + 64),
                                     .scale = read_float(bytes + 68)};
-    rill_error what = {"a size is too large for this machine"};
     const bool unused_is_zero = read_number(bytes + (normalize ? 68 : 64), 4) == 0;
-    if (normalize > 1 || !unused_is_zero || header->count == 0 || header->count > parts_max ||
-        !read_sizes(bytes, shape) || rill_attention_check(shape, &what) != RILL_OK)
+    rill_error what = {"a number is out of range"};
+    if (normalize > 1 || !unused_is_zero || !read_sizes(bytes, shape) || !is_kind(header, &what))
         return rill_fail(why, RILL_BAD_FORMAT, "%s: no state has this header: %.300s", name, what.message);
     size_t floats = size - header_size - checksum_size;
     if (floats % (size_t)header->count != 0 ||
@@ -165,9 +171,9 @@ static const char *difference(const rill_attention_shape *a, const rill_attentio
     return NULL;
 }
 
-rill_status rill_state_parts_load(const rill_attention_shape *shape, uint32_t count, uint32_t block_steps_max,
-                                  const char *name, const void *bytes, size_t size, void *states,
-                                  uint32_t *block_steps, rill_error *why) {
+rill_status rill_state_parts_load(const rill_attention_shape *shape, uint32_t count, const char *name,
+                                  const void *bytes, size_t size, void *states, uint32_t *block_steps,
+                                  rill_error *why) {
     assert(rill_attention_check(shape, NULL) == RILL_OK);
     saved_header header;
     rill_status status = read_header(name, bytes, size, &header, why);
@@ -176,9 +182,6 @@ rill_status rill_state_parts_load(const rill_attention_shape *shape, uint32_t co
     if (other)
         return rill_fail(why, RILL_WRONG_MODEL, "%s: saved with another %s: use the shape it was saved with",
                          name, other);
-    if (header.block_steps > block_steps_max)
-        return rill_fail(why, RILL_BAD_FORMAT, "%s: no block has %u steps", name,
-                         (unsigned)header.block_steps);
     *block_steps = (uint32_t)header.block_steps;
     const unsigned char *from = (const unsigned char *)bytes + header_size;
     const size_t stride = rill_attention_size(shape);
@@ -201,5 +204,5 @@ void rill_attention_save(const rill_attention_shape *shape, const void *state, v
 rill_status rill_attention_load(const rill_attention_shape *shape, const char *name, const void *bytes,
                                 size_t size, void *state, rill_error *why) {
     uint32_t block_steps;
-    return rill_state_parts_load(shape, 1, 0, name, bytes, size, state, &block_steps, why);
+    return rill_state_parts_load(shape, 1, name, bytes, size, state, &block_steps, why);
 }

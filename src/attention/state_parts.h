@@ -7,6 +7,8 @@
 
 #include <rill/attention.h>
 
+enum { RILL_STEADY_PARTS = 4 }; /* plain states in a steady one; a plain one is 1 */
+
 /* Bytes of count states when saved. */
 size_t rill_state_parts_saved_size(const rill_attention_shape *shape, uint32_t count);
 
@@ -14,10 +16,9 @@ size_t rill_state_parts_saved_size(const rill_attention_shape *shape, uint32_t c
 void rill_state_parts_save(const rill_attention_shape *shape, uint32_t count, uint32_t block_steps,
                            const void *states, void *bytes);
 
-/* Fails, and changes nothing, unless the bytes hold count states of this shape and at most block_steps_max
- * steps in a block. */
-rill_status rill_state_parts_load(const rill_attention_shape *shape, uint32_t count, uint32_t block_steps_max,
-                                  const char *name, const void *bytes, size_t size, void *states,
-                                  uint32_t *block_steps, rill_error *why);
+/* Fails, and changes nothing, unless the bytes hold count states of this shape. */
+rill_status rill_state_parts_load(const rill_attention_shape *shape, uint32_t count, const char *name,
+                                  const void *bytes, size_t size, void *states, uint32_t *block_steps,
+                                  rill_error *why);
 
 #endif
