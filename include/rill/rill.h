@@ -4,6 +4,7 @@
 #define RILL_RILL_H
 
 #include <rill/attention.h>
+#include <rill/gradient.h>
 #include <rill/rollback.h>
 #include <rill/saved_state.h>
 #include <rill/status.h>
