@@ -9,9 +9,10 @@
 #include "failure.h"
 #include "voice_memory.h"
 
-#define MAX_WAIT  250 /* steps */
-#define QUEUE     640 /* events: MAX_WAIT steps may start and end a turn each, and 128 remain */
-#define TOLD_EACH 4   /* corrections a step at most: with END and START fewer than RILL_TRACKER_EVENTS_PER_STEP */
+#define MAX_WAIT 250 /* steps */
+#define QUEUE    640 /* events: MAX_WAIT steps may start and end a turn each, and 128 remain */
+#define TOLD_EACH                                                                                            \
+    4 /* corrections a step at most: with END and START fewer than RILL_TRACKER_EVENTS_PER_STEP */
 
 typedef struct speaker {
     uint32_t number;
@@ -28,7 +29,7 @@ typedef struct speaker {
 typedef struct tracker {
     rill_tracker_settings settings;
     double step_seconds;
-    float ease; /* the user's threshold over the model's: known voices must be so much more alike */
+    float ease;        /* the user's threshold over the model's: known voices must be so much more alike */
     size_t wait, ring; /* steps */
     uint64_t heard, decided; /* steps */
     size_t speakers_count;
@@ -44,7 +45,7 @@ typedef struct tracker {
     /* the chunk that is being filled */
     rill_chunk open;
     size_t open_steps;
-    uint32_t link; /* the chunk number that the next chunk goes on from */
+    uint32_t link;       /* the chunk number that the next chunk goes on from */
     size_t fresh_chunks; /* since the last grouping */
     size_t chunks_count;
     size_t events_first, events_count;
@@ -69,7 +70,9 @@ typedef struct parts {
     rill_memory memory;
 } parts;
 
-static size_t round_up(size_t size) { return (size + RILL_STATE_ALIGNMENT - 1) / RILL_STATE_ALIGNMENT * RILL_STATE_ALIGNMENT; }
+static size_t round_up(size_t size) {
+    return (size + RILL_STATE_ALIGNMENT - 1) / RILL_STATE_ALIGNMENT * RILL_STATE_ALIGNMENT;
+}
 
 /* base NULL: only the size is wanted. */
 static void *take(unsigned char *base, size_t *used, size_t size) {
@@ -105,6 +108,7 @@ static size_t carve(const rill_voice_model *voices, size_t ring, void *bytes, pa
     to->memory.bond = take(base, &used, chunks * chunks * sizeof(float));
     to->memory.alone = take(base, &used, chunks * sizeof(float));
     to->memory.weight = take(base, &used, chunks * sizeof(float));
+    to->memory.partner = take(base, &used, chunks * sizeof(uint32_t));
     to->memory.owner = take(base, &used, chunks * sizeof(uint32_t));
     to->memory.group = take(base, &used, chunks * sizeof(uint32_t));
     return used;
@@ -131,7 +135,8 @@ rill_status rill_tracker_check(const rill_voice_model *voices, const rill_tracke
     if (!(settings->overhead_seconds >= 0 && settings->overhead_seconds < 10))
         return rill_fail(why, RILL_BAD_ARGUMENT, "an overhead of %g s cannot be", settings->overhead_seconds);
     if (!(settings->latency_seconds >= least && settings->latency_seconds <= most))
-        return rill_fail(why, RILL_BAD_ARGUMENT, "latency %g s: this model needs %.2f s and uses at most %.2f s",
+        return rill_fail(why, RILL_BAD_ARGUMENT,
+                         "latency %g s: this model needs %.2f s and uses at most %.2f s",
                          settings->latency_seconds, least, most);
     if (settings->max_speakers < 1 || settings->max_speakers > RILL_TRACKER_MAX_SPEAKERS)
         return rill_fail(why, RILL_BAD_ARGUMENT, "%zu speakers: between 1 and %d can be told apart",
@@ -166,6 +171,69 @@ void rill_tracker_reset(const rill_voice_model *voices, void *bytes) {
     rill_tracker_init(voices, &settings, bytes);
 }
 
+/* --- bytes from outside --- */
+
+static bool is_within(size_t count, const float *values, float least, float most) {
+    bool within = true;
+    for (size_t i = 0; i < count; i++) within &= values[i] >= least && values[i] <= most;
+    return within;
+}
+
+static bool is_text(const char name[RILL_NAME_SIZE]) {
+    return memchr(name, 0, RILL_NAME_SIZE) != NULL;
+}
+
+static bool has_valid_speakers(const tracker *self) {
+    if (self->speakers_count > self->settings.max_speakers) return false;
+    for (size_t k = 0; k < self->speakers_count; k++) {
+        const speaker *one = &self->speakers[k];
+        if (one->number == RILL_NOBODY || one->number >= self->next_number || !is_text(one->name) ||
+            !is_within(1, &one->belief, 0, 2) || !is_within(1, &one->count, 0, 1e9F) ||
+            !isfinite(one->offset))
+            return false;
+        for (size_t j = 0; j < k; j++)
+            if (self->speakers[j].number == one->number) return false;
+    }
+    return true;
+}
+
+/* A chunk's count chooses a row of a table; a memory of enrolled voices alone could never make room. */
+static bool has_valid_memory(const tracker *self, const rill_memory *memory) {
+    size_t enrolled = 0;
+    if (self->chunks_count > memory->capacity || !is_within(1, &self->open.count, 0, 1e9F)) return false;
+    for (size_t i = 0; i < self->chunks_count; i++) {
+        if (!is_within(1, &memory->chunks[i].count, 0, 1e9F)) return false;
+        enrolled += memory->chunks[i].enrolled != 0;
+    }
+    return 2 * enrolled <= memory->capacity + 1;
+}
+
+static bool has_valid_queue(const tracker *self) {
+    if (self->events_first >= QUEUE || self->events_count > QUEUE) return false;
+    for (size_t i = 0; i < QUEUE; i++)
+        if (!is_text(self->events[i].name)) return false;
+    return true;
+}
+
+bool rill_tracker_valid(const rill_voice_model *voices, const rill_tracker_settings *settings,
+                        const void *bytes) {
+    const tracker *self = bytes;
+    const size_t wait = (size_t)wait_steps(voices, settings);
+    const double threshold = isnan(settings->threshold) ? (double)voices->threshold : settings->threshold;
+    if (self->settings.latency_seconds != settings->latency_seconds ||
+        self->settings.overhead_seconds != settings->overhead_seconds ||
+        self->settings.max_speakers != settings->max_speakers || self->settings.threshold != threshold ||
+        self->step_seconds != voices->step_seconds || self->wait != wait ||
+        self->ring != ring_steps(voices, settings) || self->heard > UINT64_MAX / 2 ||
+        self->decided != (self->heard > wait ? self->heard - wait : 0) ||
+        (self->turn != RILL_NOBODY && self->turn_start >= self->decided))
+        return false;
+    parts at;
+    carve(voices, self->ring, (void *)(uintptr_t)bytes, &at); /* nothing is written */
+    return has_valid_speakers(self) && has_valid_memory(self, &at.memory) && has_valid_queue(self) &&
+           is_within(1, &self->unknown_belief, 0, 2) && is_within(self->ring, at.weights, 0, 1);
+}
+
 /* --- events --- */
 
 static speaker *find(tracker *self, uint32_t number) {
@@ -174,18 +242,20 @@ static speaker *find(tracker *self, uint32_t number) {
     return NULL;
 }
 
-static double seconds(const rill_voice_model *voices, uint64_t steps) { return (double)steps * voices->step_seconds; }
+static double seconds(const rill_voice_model *voices, uint64_t steps) {
+    return (double)steps * voices->step_seconds;
+}
 
 /* The caller polls in time (rill_tracker_has_room); an event beyond the queue would be lost, not written. */
-static rill_event *tell(const rill_voice_model *voices, tracker *self, rill_event_kind kind, uint32_t number) {
+static rill_event *tell(const rill_voice_model *voices, tracker *self, rill_event_kind kind,
+                        uint32_t number) {
     static const rill_event blank;
     if (self->events_count == QUEUE) self->events_count--;
     rill_event *event = &self->events[(self->events_first + self->events_count++) % QUEUE];
     *event = blank;
     event->kind = kind;
     event->speaker = number;
-    event->decided_at =
-        self->heard ? seconds(voices, self->heard - 1) + self->settings.overhead_seconds : 0;
+    event->decided_at = self->heard ? seconds(voices, self->heard - 1) + self->settings.overhead_seconds : 0;
     const speaker *known = find(self, number);
     if (known) memcpy(event->name, known->name, sizeof event->name);
     return event;
@@ -220,8 +290,8 @@ static void end_turn(const rill_voice_model *voices, tracker *self, const parts 
     self->turn = RILL_NOBODY;
 }
 
-static void tell_step(const rill_voice_model *voices, tracker *self, const parts *at, uint64_t step, size_t slot,
-                      uint32_t number, float score) {
+static void tell_step(const rill_voice_model *voices, tracker *self, const parts *at, uint64_t step,
+                      size_t slot, uint32_t number, float score) {
     bool begins = number != self->turn;
     if (begins) {
         end_turn(voices, self, at, step);
@@ -287,7 +357,8 @@ static void tell_corrections(const rill_voice_model *voices, tracker *self, cons
 
 /* --- what is known of the voices --- */
 
-static void find_likelihood(const rill_voice_model *voices, const tracker *self, const parts *at, size_t slot) {
+static void find_likelihood(const rill_voice_model *voices, const tracker *self, const parts *at,
+                            size_t slot) {
     float x[RILL_VOICE_MAX_DIM];
     for (size_t d = 0; d < voices->dim; d++) x[d] = at->steps[slot * voices->dim + d] - at->room[d];
     for (size_t k = 0; k < self->speakers_count; k++) {
@@ -303,7 +374,8 @@ static void find_likelihood(const rill_voice_model *voices, const tracker *self,
     }
 }
 
-/* The room's posterior mean given each speaker's mean step, which is the room + N(0, between + noise/count). */
+/* The room's posterior mean given each speaker's mean step, which is the room + N(0, between + noise/count).
+ */
 static void find_room(const rill_voice_model *voices, const tracker *self, const parts *at) {
     double precision[RILL_VOICE_MAX_DIM], sum[RILL_VOICE_MAX_DIM];
     for (size_t d = 0; d < voices->dim; d++) {
@@ -323,7 +395,8 @@ static void find_room(const rill_voice_model *voices, const tracker *self, const
     for (size_t d = 0; d < voices->dim; d++) at->room[d] = (float)(sum[d] / precision[d]);
 }
 
-static void find_voice(const rill_voice_model *voices, speaker *of, const float *sums, const float *room, float *voice) {
+static void find_voice(const rill_voice_model *voices, speaker *of, const float *sums, const float *room,
+                       float *voice) {
     double offset = 0;
     for (size_t d = 0; d < voices->dim; d++) {
         float variance = voices->between[d] / (1 + of->count * voices->evidence_scale * voices->between[d]);
@@ -376,7 +449,8 @@ static speaker *add_speaker(tracker *self, uint32_t number) {
 /* --- grouping afresh --- */
 
 /* Gives the groups the labels of their members, the largest share first; a label goes to one group. */
-static void label_groups(const rill_voice_model *voices, tracker *self, rill_memory *memory, uint32_t *label_of) {
+static void label_groups(const rill_voice_model *voices, tracker *self, rill_memory *memory,
+                         uint32_t *label_of) {
     const size_t count = *memory->count, capacity = memory->capacity;
     uint32_t labels[256];
     size_t labels_count = 0;
@@ -501,20 +575,24 @@ static void fill_chunk(const rill_voice_model *voices, tracker *self, parts *at,
 static void remember(const rill_voice_model *voices, tracker *self, parts *at, uint64_t step, size_t slot,
                      uint32_t number, float posterior) {
     bool speech = number != RILL_NOBODY, other = speech && number != self->open.label;
-    if (self->open_steps && (other || self->pause > voices->chunk_gap_steps || self->open_steps >= voices->chunk_steps))
+    if (self->open_steps &&
+        (other || self->pause > voices->chunk_gap_steps || self->open_steps >= voices->chunk_steps))
         close_chunk(voices, self, at, voices->chunk_least);
     if (other || self->pause > voices->chunk_gap_steps) self->link = 0;
     if (speech && posterior >= voices->learning_confidence) fill_chunk(voices, self, at, step, slot, number);
 }
 
 static void give_birth(const rill_voice_model *voices, tracker *self, parts *at) {
+    /* With no room left nobody unknown is chosen, unless no number makes sense any more. */
+    if (self->speakers_count >= self->settings.max_speakers) return;
     add_speaker(self, self->pending);
     close_chunk(voices, self, at, 1);
 }
 
 /* --- deciding --- */
 
-static float speech_mean(const rill_voice_model *voices, const tracker *self, const parts *at, uint64_t step) {
+static float speech_mean(const rill_voice_model *voices, const tracker *self, const parts *at,
+                         uint64_t step) {
     uint64_t from = step > voices->speech_reach ? step - voices->speech_reach : 0;
     uint64_t end = step + voices->speech_reach + 1;
     if (end > self->heard) end = self->heard;
@@ -526,17 +604,19 @@ static float speech_mean(const rill_voice_model *voices, const tracker *self, co
 /* Who speaks at step, as a forward-backward pass from the last decision to the last step heard sees it.
  * The unknown voice's likelihood of a step is its share of the evidence for one voice from there on.
  * → the speaker's index or speakers_count for the unknown voice; *posterior of that. */
-static size_t decide(const rill_voice_model *voices, tracker *self, const parts *at, uint64_t step, bool speech,
-                     float *posterior) {
+static size_t decide(const rill_voice_model *voices, tracker *self, const parts *at, uint64_t step,
+                     bool speech, float *posterior) {
     const size_t known = self->speakers_count, last_known = RILL_TRACKER_MAX_SPEAKERS;
     const bool room_left = known < self->settings.max_speakers;
     const float change = speech ? voices->change_rate : voices->pause_change_rate;
-    const float newcomer = room_left ? expf(self->ease < 30 ? -(voices->newcomer_cost + self->ease) : -60.0F) : 0.0F;
+    const float newcomer =
+        room_left ? expf(self->ease < 30 ? -(voices->newcomer_cost + self->ease) : -60.0F) : 0.0F;
     const float choices = (float)known + newcomer;
     float unknown[MAX_WAIT + 1], ahead[RILL_TRACKER_MAX_SPEAKERS], unknown_ahead = 1;
     float sums[RILL_VOICE_MAX_DIM] = {0}, count = 0;
     const uint64_t last = self->heard - 1;
     uint64_t end = last >= step + voices->embedding_delay ? last - voices->embedding_delay : step;
+    if (end > step + voices->lookahead) end = step + voices->lookahead;
     for (uint64_t q = end + 1; q-- > step;) {
         uint64_t seen = q + voices->embedding_delay < last ? q + voices->embedding_delay : last;
         size_t slot = (size_t)(seen % self->ring);
@@ -544,8 +624,9 @@ static size_t decide(const rill_voice_model *voices, tracker *self, const parts 
         for (size_t d = 0; d < voices->dim; d++)
             sums[d] += weight * (at->steps[slot * voices->dim + d] - at->room[d]);
         count += weight;
-        unknown[q - step] = weight / fmaxf(count, 1e-3F) *
-                            rill_voice_evidence(voices, voices->decision_scale, voices->decision_log, count, sums);
+        unknown[q - step] =
+            weight / fmaxf(count, 1e-3F) *
+            rill_voice_evidence(voices, voices->decision_scale, voices->decision_log, count, sums);
     }
     for (size_t k = 0; k < known; k++) ahead[k] = 1;
     for (uint64_t q = end; q > step; q--) { /* backward */
@@ -607,9 +688,12 @@ static float score_of(const rill_voice_model *voices, float posterior, double co
 static void decide_step(const rill_voice_model *voices, tracker *self, parts *at) {
     const uint64_t step = self->decided, last = self->heard - 1;
     const size_t slot =
-        (size_t)((step + voices->embedding_delay < last ? step + voices->embedding_delay : last) % self->ring);
+        (size_t)((step + voices->embedding_delay < last ? step + voices->embedding_delay : last) %
+                 self->ring);
     const bool speech = speech_mean(voices, self, at, step) > voices->speech_threshold;
     float posterior = 0, score = 0;
+    /* a step after the chunk came in, which may have cost as much */
+    if (self->fresh_chunks >= voices->regroup_chunks && self->chunks_count > 1) regroup(voices, self, at);
     size_t who = decide(voices, self, at, step, speech, &posterior);
     const bool unknown = who == self->speakers_count;
     uint32_t number = RILL_NOBODY;
@@ -630,7 +714,6 @@ static void decide_step(const rill_voice_model *voices, tracker *self, parts *at
     remember(voices, self, at, step, slot, number, posterior);
     self->decided++;
     if (speech && unknown && self->pending_steps >= voices->birth_steps) give_birth(voices, self, at);
-    if (self->fresh_chunks >= voices->regroup_chunks && self->chunks_count > 1) regroup(voices, self, at);
     tell_corrections(voices, self, &at->memory, TOLD_EACH, 2);
 }
 
@@ -640,7 +723,8 @@ static bool is_usable(size_t count, const float *embedding, float logit) {
     return isfinite(logit) && isfinite(norm) && norm > 1e-12 && norm < 1e12;
 }
 
-void rill_tracker_step(const rill_voice_model *voices, void *bytes, const float *embedding, float speech_logit) {
+void rill_tracker_step(const rill_voice_model *voices, void *bytes, const float *embedding,
+                       float speech_logit) {
     tracker *self = bytes;
     parts at;
     carve(voices, self->ring, bytes, &at);
@@ -649,7 +733,7 @@ void rill_tracker_step(const rill_voice_model *voices, void *bytes, const float 
     if (is_usable(voices->embedding_dim, embedding, speech_logit)) {
         memcpy(kept, embedding, voices->embedding_dim * sizeof *kept);
         rill_voice_project(voices, embedding, x);
-        at.weights[slot] = 1 / (1 + expf(-speech_logit));
+        at.weights[slot] = speech_logit > -voices->speech_clip ? 1 / (1 + expf(-speech_logit)) : 0;
         at.logits[slot] = fmaxf(-voices->speech_clip, fminf(voices->speech_clip, speech_logit));
     } else {
         memset(kept, 0, voices->embedding_dim * sizeof *kept);
@@ -692,81 +776,6 @@ bool rill_tracker_poll(void *bytes, rill_event *event) {
     return true;
 }
 
-/* --- bytes from outside --- */
-
-static bool all_finite(const float *values, size_t count) {
-    for (size_t i = 0; i < count; i++)
-        if (!isfinite(values[i])) return false;
-    return true;
-}
-
-static bool is_count(float steps) {
-    return isfinite(steps) && steps >= 0;
-}
-
-static bool is_terminated(const char *name) {
-    return memchr(name, 0, RILL_NAME_SIZE) != NULL;
-}
-
-static bool valid_chunk(const rill_chunk *chunk, uint64_t heard) {
-    return is_count(chunk->count) && chunk->first <= chunk->end && chunk->end <= heard;
-}
-
-static bool valid_speakers(const tracker *self) {
-    if (self->speakers_count > self->settings.max_speakers || !is_count(self->unknown_belief)) return false;
-    for (size_t k = 0; k < self->speakers_count; k++) {
-        const speaker *known = &self->speakers[k];
-        if (!is_count(known->count) || !is_count(known->belief) || !isfinite(known->offset) ||
-            !is_terminated(known->name) || known->number == RILL_NOBODY)
-            return false;
-        for (size_t j = 0; j < k; j++)
-            if (self->speakers[j].number == known->number) return false;
-    }
-    return true;
-}
-
-static bool valid_parts(const rill_voice_model *voices, const tracker *self, const parts *at) {
-    const size_t speakers = self->speakers_count, chunks = self->chunks_count;
-    for (size_t i = 0; i < chunks; i++)
-        if (!valid_chunk(&at->memory.chunks[i], self->heard)) return false;
-    for (size_t i = 0; i < self->ring; i++)
-        if (!is_count(at->weights[i])) return false;
-    return all_finite(at->embeddings, self->ring * voices->embedding_dim) &&
-           all_finite(at->steps, self->ring * voices->dim) && all_finite(at->logits, self->ring) &&
-           all_finite(at->likelihood, self->ring * RILL_TRACKER_MAX_SPEAKERS) &&
-           all_finite(at->voices, speakers * voices->dim) && all_finite(at->sums, speakers * voices->dim) &&
-           all_finite(at->heard, speakers * voices->embedding_dim) && all_finite(at->room, voices->dim) &&
-           all_finite(at->turn_heard, voices->embedding_dim) &&
-           all_finite(at->open_heard, voices->embedding_dim) && all_finite(at->open_sums, voices->dim) &&
-           all_finite(at->memory.heard, chunks * voices->embedding_dim) &&
-           all_finite(at->memory.sums, chunks * voices->dim);
-}
-
-bool rill_tracker_valid(const rill_voice_model *voices, const rill_tracker_settings *settings,
-                        const void *bytes) {
-    tracker *self = (tracker *)(uintptr_t)bytes; /* carve serves writers too; nothing is written */
-    rill_tracker_settings wanted = *settings;
-    if (isnan(wanted.threshold)) wanted.threshold = (double)voices->threshold;
-    if (self->settings.latency_seconds != wanted.latency_seconds ||
-        self->settings.overhead_seconds != wanted.overhead_seconds ||
-        self->settings.threshold != wanted.threshold || self->settings.max_speakers != wanted.max_speakers ||
-        self->step_seconds != voices->step_seconds || self->wait != (size_t)wait_steps(voices, settings) ||
-        self->ring != ring_steps(voices, settings) ||
-        self->ease != voices->threshold - (float)self->settings.threshold)
-        return false;
-    if (self->decided > self->heard || self->heard - self->decided > self->wait ||
-        self->turn_start > self->decided || self->chunks_count > voices->memory_chunks ||
-        self->events_first >= QUEUE || self->events_count > QUEUE || self->open_steps > voices->chunk_steps ||
-        !isfinite(self->turn_score))
-        return false;
-    for (size_t i = 0; i < QUEUE; i++)
-        if (!is_terminated(self->events[i].name)) return false;
-    parts at;
-    carve(voices, self->ring, self, &at);
-    return valid_speakers(self) && (!self->open_steps || valid_chunk(&self->open, self->heard)) &&
-           valid_parts(voices, self, &at);
-}
-
 /* --- names --- */
 
 /* Whole characters only: a UTF-8 sequence is not cut. */
@@ -790,8 +799,11 @@ uint32_t rill_tracker_enroll(const rill_voice_model *voices, void *bytes, const 
         return 0;
     double norm = 0, steps = fmin(seconds_pooled, voices->enrolled_seconds) / voices->step_seconds;
     for (size_t i = 0; i < voices->embedding_dim; i++) norm += (double)embedding[i] * (double)embedding[i];
-    rill_chunk chunk = {.count = (float)steps, .label = self->next_number, .told = self->next_number,
-                        .number = self->next_chunk++, .enrolled = 1};
+    rill_chunk chunk = {.count = (float)steps,
+                        .label = self->next_number,
+                        .told = self->next_number,
+                        .number = self->next_chunk++,
+                        .enrolled = 1};
     float x[RILL_VOICE_MAX_DIM], heard[RILL_VOICE_MAX_DIM];
     rill_voice_project_pooled(voices, embedding, 1 / sqrt(norm), x);
     for (size_t d = 0; d < voices->dim; d++) x[d] *= chunk.count;
@@ -850,7 +862,8 @@ size_t rill_tracker_speakers(const void *bytes, size_t capacity, rill_speaker_vi
     return self->speakers_count;
 }
 
-double rill_tracker_voice(const rill_voice_model *voices, const void *bytes, uint32_t number, float *embedding) {
+double rill_tracker_voice(const rill_voice_model *voices, const void *bytes, uint32_t number,
+                          float *embedding) {
     tracker *self = (tracker *)(uintptr_t)bytes; /* find and carve serve writers too; nothing is written */
     parts at;
     carve(voices, self->ring, self, &at);

@@ -24,7 +24,8 @@ static float union_gain(const rill_voice_model *voices, const rill_memory *memor
     float sums[RILL_VOICE_MAX_DIM];
     const float *a = memory->shifted + i * voices->dim, *b = memory->shifted + j * voices->dim;
     for (size_t d = 0; d < voices->dim; d++) sums[d] = a[d] + b[d];
-    return evidence(voices, memory->weight[i] + memory->weight[j], sums) - memory->alone[i] - memory->alone[j];
+    return evidence(voices, memory->weight[i] + memory->weight[j], sums) - memory->alone[i] -
+           memory->alone[j];
 }
 
 static void shift(const rill_voice_model *voices, rill_memory *memory, const float *room) {
@@ -34,47 +35,60 @@ static void shift(const rill_voice_model *voices, rill_memory *memory, const flo
                 memory->sums[i * voices->dim + d] - memory->chunks[i].count * room[d];
 }
 
+/* What speaks for putting two groups together: evidence, unbroken voices, and earlier decisions. */
+static float affinity(const rill_voice_model *voices, const rill_memory *memory, size_t i, size_t j) {
+    uint32_t a = memory->owner[i], b = memory->owner[j];
+    float earlier = a == RILL_NOBODY || b == RILL_NOBODY ? 0
+                    : a == b                             ? voices->same_label
+                                                         : -voices->other_label;
+    return union_gain(voices, memory, i, j) + memory->bond[i * memory->capacity + j] + earlier;
+}
+
 static void set_gain(rill_memory *memory, size_t i, size_t j, float gain) {
     memory->gain[i * memory->capacity + j] = memory->gain[j * memory->capacity + i] = gain;
 }
 
+static bool leads(const rill_memory *memory, size_t i) {
+    return memory->group[i] == i;
+}
+
+static bool are_two_names(const rill_chunk *a, const rill_chunk *b) {
+    return a->enrolled && b->enrolled && a->label != b->label;
+}
+
+/* Every chunk a group of its own, and the affinity of all pairs. */
 static void prepare(const rill_voice_model *voices, rill_memory *memory, const float *room) {
     size_t count = *memory->count;
     shift(voices, memory, room);
     for (size_t i = 0; i < count; i++) {
+        const rill_chunk *a = &memory->chunks[i];
         memory->group[i] = (uint32_t)i;
-        memory->owner[i] = memory->chunks[i].label;
-        memory->weight[i] = memory->chunks[i].count;
-        memory->alone[i] = evidence(voices, memory->weight[i], memory->shifted + i * voices->dim);
-        for (size_t j = 0; j < count; j++) {
-            const rill_chunk *a = &memory->chunks[i], *b = &memory->chunks[j];
-            bool neighbours = (a->previous && a->previous == b->number) || (b->previous && b->previous == a->number);
-            memory->bond[i * memory->capacity + j] = neighbours ? voices->adjacency : 0;
+        memory->owner[i] = a->label;
+        memory->weight[i] = a->count;
+        memory->alone[i] = evidence(voices, a->count, memory->shifted + i * voices->dim);
+        for (size_t j = 0; j < i; j++) {
+            const rill_chunk *b = &memory->chunks[j];
+            bool unbroken =
+                (a->previous && a->previous == b->number) || (b->previous && b->previous == a->number);
+            memory->bond[i * memory->capacity + j] = memory->bond[j * memory->capacity + i] =
+                unbroken ? voices->adjacency : 0;
+            set_gain(memory, i, j, are_two_names(a, b) ? NEVER : affinity(voices, memory, i, j));
         }
     }
-    for (size_t i = 0; i < count; i++)
-        for (size_t j = 0; j < i; j++) set_gain(memory, i, j, union_gain(voices, memory, i, j));
 }
 
-static bool leads(const rill_memory *memory, size_t i) { return memory->group[i] == i; }
-
-/* What earlier decisions say for putting two groups together. */
-static float prejudice(const rill_voice_model *voices, const rill_memory *memory, size_t i, size_t j) {
-    uint32_t a = memory->owner[i], b = memory->owner[j];
-    if (a == RILL_NOBODY || b == RILL_NOBODY) return 0;
-    return a == b ? voices->same_label : -voices->other_label;
+/* The group that i would rather be united with than with any other. */
+static void find_partner(rill_memory *memory, size_t i) {
+    float best = 2 * NEVER;
+    for (size_t j = 0; j < *memory->count; j++)
+        if (j != i && leads(memory, j) && memory->gain[i * memory->capacity + j] > best) {
+            best = memory->gain[i * memory->capacity + j];
+            memory->partner[i] = (uint32_t)j;
+        }
 }
 
-static float best_pair(const rill_voice_model *voices, const rill_memory *memory, size_t *first, size_t *second) {
-    float best = NEVER;
-    for (size_t i = 0; i < *memory->count; i++)
-        for (size_t j = 0; leads(memory, i) && j < i; j++)
-            if (leads(memory, j)) {
-                size_t at = i * memory->capacity + j;
-                float gain = memory->gain[at] + memory->bond[at] + prejudice(voices, memory, i, j);
-                if (gain > best) best = gain, *first = j, *second = i;
-            }
-    return best;
+static float partner_gain(const rill_memory *memory, size_t i) {
+    return memory->gain[i * memory->capacity + memory->partner[i]];
 }
 
 /* Group j becomes part of group i. */
@@ -94,26 +108,33 @@ static void unite(const rill_voice_model *voices, rill_memory *memory, size_t i,
         if (c == i || !leads(memory, c)) continue;
         memory->bond[i * capacity + c] += memory->bond[j * capacity + c];
         memory->bond[c * capacity + i] = memory->bond[i * capacity + c];
-        bool apart = memory->gain[i * capacity + c] <= NEVER / 2 || memory->gain[j * capacity + c] <= NEVER / 2;
-        set_gain(memory, i, c, apart ? NEVER : union_gain(voices, memory, i, c));
+        bool apart = memory->gain[i * capacity + c] <= NEVER || memory->gain[j * capacity + c] <= NEVER;
+        set_gain(memory, i, c, apart ? NEVER : affinity(voices, memory, i, c));
+    }
+    find_partner(memory, i);
+    for (size_t c = 0; c < count; c++) {
+        if (c == i || !leads(memory, c)) continue;
+        if (memory->partner[c] == i || memory->partner[c] == j)
+            find_partner(memory, c);
+        else if (memory->gain[c * capacity + i] > partner_gain(memory, c))
+            memory->partner[c] = (uint32_t)i;
     }
 }
 
 void rill_memory_group(const rill_voice_model *voices, rill_memory *memory, const float *room, float ease,
                        size_t most_groups) {
-    size_t groups = *memory->count;
+    size_t count = *memory->count;
     prepare(voices, memory, room);
-    for (size_t i = 0; i < groups; i++)
-        for (size_t j = 0; j < i; j++)
-            if (memory->chunks[i].enrolled && memory->chunks[j].enrolled &&
-                memory->chunks[i].label != memory->chunks[j].label)
-                set_gain(memory, i, j, NEVER);
-    while (groups > 1) {
-        size_t i = 0, j = 0;
-        float gain = best_pair(voices, memory, &i, &j);
-        if (gain <= NEVER / 2 || (gain + ease < -voices->merge_cost && groups <= most_groups)) break;
-        unite(voices, memory, i, j);
-        groups--;
+    for (size_t i = 0; count > 1 && i < count; i++) find_partner(memory, i);
+    for (size_t groups = count; groups > 1; groups--) {
+        size_t best = count;
+        for (size_t i = 0; i < count; i++)
+            if (leads(memory, i) && (best == count || partner_gain(memory, i) > partner_gain(memory, best)))
+                best = i;
+        float gain = partner_gain(memory, best);
+        if (gain <= NEVER || (gain + ease < -voices->merge_cost && groups <= most_groups)) break;
+        size_t other = memory->partner[best];
+        unite(voices, memory, best < other ? best : other, best < other ? other : best);
     }
 }
 
@@ -149,10 +170,12 @@ void rill_memory_fuse(const rill_voice_model *voices, rill_memory *memory, const
     for (size_t i = 0; i < count; i++) {
         const rill_chunk *a = &memory->chunks[i];
         if (a->enrolled) continue;
-        if (a->label == RILL_NOBODY && (oldest == count || a->first < memory->chunks[oldest].first)) oldest = i;
+        if (a->label == RILL_NOBODY && (oldest == count || a->first < memory->chunks[oldest].first))
+            oldest = i;
         for (size_t j = 0; j < i; j++) {
             const rill_chunk *b = &memory->chunks[j];
-            if (a->label == RILL_NOBODY || a->label != b->label || a->told != b->told || b->enrolled) continue;
+            if (a->label == RILL_NOBODY || a->label != b->label || a->told != b->told || b->enrolled)
+                continue;
             /* Even sizes: what is heard once in a while stays in sight. */
             float gain = memory->gain[i * memory->capacity + j] -
                          0.02F * voices->evidence_scale * (a->count + b->count);

@@ -9,7 +9,9 @@
 
 #include "failure.h"
 
-static float table_position(float count) { return RILL_EVIDENCE_OCTAVE * log2f(1.0F + count); }
+static float table_position(float count) {
+    return RILL_EVIDENCE_OCTAVE * log2f(1.0F + count);
+}
 
 void rill_voice_project(const rill_voice_model *voices, const float *embedding, float *x) {
     float centred[RILL_VOICE_MAX_DIM];
@@ -25,7 +27,8 @@ void rill_voice_project(const rill_voice_model *voices, const float *embedding, 
     }
 }
 
-void rill_voice_project_pooled(const rill_voice_model *voices, const float *embedding, double factor, float *x) {
+void rill_voice_project_pooled(const rill_voice_model *voices, const float *embedding, double factor,
+                               float *x) {
     float mean[RILL_VOICE_MAX_DIM];
     for (size_t i = 0; i < voices->embedding_dim; i++)
         mean[i] = (float)(embedding[i] * factor) * voices->pooled_length;
@@ -39,8 +42,7 @@ float rill_voice_evidence(const rill_voice_model *voices, float scale, const flo
     size_t d = 0;
     for (; d + 8 <= voices->dim; d += 8)
         for (size_t lane = 0; lane < 8; lane++)
-            sum[lane] +=
-                between[d + lane] * x[d + lane] * x[d + lane] / (1.0F + counted * between[d + lane]);
+            sum[lane] += between[d + lane] * x[d + lane] * x[d + lane] / (1.0F + counted * between[d + lane]);
     for (; d < voices->dim; d++) sum[0] += between[d] * x[d] * x[d] / (1.0F + counted * between[d]);
     float total = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
     float position = fminf(table_position(count), RILL_EVIDENCE_TABLE - 1);
@@ -68,9 +70,9 @@ static double number(reader *from, const char *key, double least, double most) {
     if (from->status != RILL_OK) return least;
     double value = rill_model_number(from->model, key, NAN);
     if (value >= least && value <= most) return value;
-    from->status = rill_fail(from->why, RILL_BAD_FORMAT,
-                             "the model's metadata %s is missing or no number from %g to %g", key, least,
-                             most);
+    from->status =
+        rill_fail(from->why, RILL_BAD_FORMAT, "the model's metadata %s is missing or no number from %g to %g",
+                  key, least, most);
     return least;
 }
 
@@ -81,8 +83,8 @@ static float real(reader *from, const char *key, double least, double most) {
 static size_t whole(reader *from, const char *key, double least, double most) {
     double value = number(from, key, least, most);
     if (from->status == RILL_OK && value != floor(value))
-        from->status =
-            rill_fail(from->why, RILL_BAD_FORMAT, "the model's metadata %s = %g is no whole number", key, value);
+        from->status = rill_fail(from->why, RILL_BAD_FORMAT,
+                                 "the model's metadata %s = %g is no whole number", key, value);
     return (size_t)value;
 }
 
@@ -101,12 +103,13 @@ static void read_all(reader *from, rill_voice_model *voices) {
     voices->embedding_dim = info->embedding_dim;
     voices->step_seconds = 1.0 / info->steps_per_second;
     size_t shape[4] = {0};
-    if (!rill_model_tensor(from->model, "tracker.projection", shape) || info->embedding_dim > RILL_VOICE_MAX_DIM ||
-        shape[0] < 1 || shape[0] > RILL_VOICE_MAX_DIM) {
-        from->status = rill_fail(from->why, RILL_UNSUPPORTED,
-                                 "the model has no tracker.projection of at most %d dimensions: models/stamp.py "
-                                 "adds what the tracker needs",
-                                 RILL_VOICE_MAX_DIM);
+    if (!rill_model_tensor(from->model, "tracker.projection", shape) ||
+        info->embedding_dim > RILL_VOICE_MAX_DIM || shape[0] < 1 || shape[0] > RILL_VOICE_MAX_DIM) {
+        from->status =
+            rill_fail(from->why, RILL_UNSUPPORTED,
+                      "the model has no tracker.projection of at most %d dimensions: models/stamp.py "
+                      "adds what the tracker needs",
+                      RILL_VOICE_MAX_DIM);
         return;
     }
     voices->dim = shape[0];
@@ -115,9 +118,11 @@ static void read_all(reader *from, rill_voice_model *voices) {
     voices->between = tensor(from, "tracker.between", voices->dim, 1);
     voices->room = tensor(from, "tracker.room", voices->dim, 1);
     for (size_t d = 0; from->status == RILL_OK && d < voices->dim; d++)
-        if (!(voices->between[d] > 0 && voices->between[d] < 1e6F && voices->room[d] >= 0 && voices->room[d] < 1e6F))
-            from->status = rill_fail(from->why, RILL_BAD_FORMAT,
-                                     "the model's tensors tracker.between and tracker.room hold no variances");
+        if (!(voices->between[d] > 0 && voices->between[d] < 1e6F && voices->room[d] >= 0 &&
+              voices->room[d] < 1e6F))
+            from->status =
+                rill_fail(from->why, RILL_BAD_FORMAT,
+                          "the model's tensors tracker.between and tracker.room hold no variances");
 
     voices->speech_reach = whole(from, "tracker.speech_reach_steps", 0, 100);
     voices->speech_clip = real(from, "tracker.speech_clip", 0.1, 100);
@@ -128,6 +133,7 @@ static void read_all(reader *from, rill_voice_model *voices) {
     voices->change_rate = real(from, "tracker.change_rate", 1e-6, 0.5);
     voices->pause_change_rate = real(from, "tracker.pause_change_rate", 1e-6, 0.9);
     voices->newcomer_cost = real(from, "tracker.newcomer_cost", -30, 30);
+    voices->lookahead = whole(from, "tracker.lookahead_steps", 1, 1000);
     voices->birth_steps = whole(from, "tracker.birth_steps", 1, 1000);
     voices->learning_confidence = real(from, "tracker.learning_confidence", 0, 1);
     voices->chunk_steps = whole(from, "tracker.chunk_steps", 1, 1000);
@@ -148,8 +154,8 @@ static void read_all(reader *from, rill_voice_model *voices) {
     voices->score_posterior = real(from, "tracker.score_posterior", -100, 100);
     voices->score_age = real(from, "tracker.score_age", -100, 100);
     voices->score_new = real(from, "tracker.score_new", -100, 100);
-    voices->voice_offset = real(from, "tracker.voice_offset", -100, 100);
-    voices->voice_ratio = real(from, "tracker.voice_ratio", 0, 100);
+    voices->voice_offset = real(from, "tracker.voice_offset", -1000, 1000);
+    voices->voice_cosine = real(from, "tracker.voice_cosine", 0, 1000);
 }
 
 rill_status rill_voice_model_create(const rill_model *model, rill_voice_model **voices, rill_error *why) {
@@ -168,11 +174,12 @@ rill_status rill_voice_model_create(const rill_model *model, rill_voice_model **
     return RILL_OK;
 }
 
-void rill_voice_model_destroy(rill_voice_model *voices) { free(voices); }
+void rill_voice_model_destroy(rill_voice_model *voices) {
+    free(voices);
+}
 
-/* Two voices, perhaps of two recordings: each is speaker + its own room + noise, so with
- * v = between + room + 1 / (count · evidence_scale) the ratio of a common speaker to two is, in each
- * direction, that of a Gaussian with covariance between to one with covariance 0. */
+/* A logistic regression on the cosine: of the same trials, the likelihood ratio of the tracker's own model
+ * errs more often (dev: 10.0 against 7.7 % equal error rate), as it knows rooms and not recordings. */
 float rill_voice_score(const rill_voice_model *voices, const float *a, double a_seconds, const float *b,
                        double b_seconds, float *cosine) {
     double dot = 0, norm_a = 0, norm_b = 0;
@@ -183,21 +190,8 @@ float rill_voice_score(const rill_voice_model *voices, const float *a, double a_
     }
     bool usable = isfinite(dot) && isfinite(norm_a) && isfinite(norm_b) && norm_a > 0 && norm_b > 0 &&
                   a_seconds > 0 && b_seconds > 0;
-    if (cosine) *cosine = usable ? (float)fmax(-1, fmin(1, dot / sqrt(norm_a * norm_b))) : 0.0F;
+    double angle = usable ? fmax(-1, fmin(1, dot / sqrt(norm_a * norm_b))) : 0;
+    if (cosine) *cosine = (float)angle;
     if (!usable) return 0.0F;
-    float x[RILL_VOICE_MAX_DIM], y[RILL_VOICE_MAX_DIM];
-    rill_voice_project_pooled(voices, a, 1 / sqrt(norm_a), x);
-    rill_voice_project_pooled(voices, b, 1 / sqrt(norm_b), y);
-    double steps_a = fmin(a_seconds, voices->enrolled_seconds) / voices->step_seconds;
-    double steps_b = fmin(b_seconds, voices->enrolled_seconds) / voices->step_seconds, ratio = 0;
-    for (size_t d = 0; d < voices->dim; d++) {
-        double between = voices->between[d], shared = between + voices->room[d];
-        double va = shared + 1 / (steps_a * voices->evidence_scale);
-        double vb = shared + 1 / (steps_b * voices->evidence_scale), determinant = va * vb - between * between;
-        double xa = x[d], xb = y[d];
-        ratio -= 0.5 * (log(determinant / (va * vb)) +
-                        (vb * xa * xa - 2 * between * xa * xb + va * xb * xb) / determinant - xa * xa / va -
-                        xb * xb / vb);
-    }
-    return (float)(1 / (1 + exp(-(voices->voice_offset + voices->voice_ratio * ratio))));
+    return (float)(1 / (1 + exp(-((double)voices->voice_offset + (double)voices->voice_cosine * angle))));
 }

@@ -31,34 +31,37 @@ struct rill_voice_model {
     float speech_clip, speech_threshold;
 
     /* Deciding (units: natural logarithms, or steps). */
-    size_t embedding_delay; /* steps by which the embedding lags the speech it is about */
-    float evidence_scale;   /* of a step when voices are learned and compared */
-    float decision_scale;   /* of a step when it is decided who speaks */
+    size_t embedding_delay;               /* steps by which the embedding lags the speech it is about */
+    float evidence_scale;                 /* of a step when voices are learned and compared */
+    float decision_scale;                 /* of a step when it is decided who speaks */
     float change_rate, pause_change_rate; /* chance a step of a change of speaker, in speech and in a pause */
     float newcomer_cost;                  /* of a change to an unknown voice, against one to a known voice */
-    size_t birth_steps;                   /* of unknown speech until it is a speaker */
+    size_t lookahead;   /* steps that are looked ahead at most: further on others speak, and a newcomer's
+                           evidence is of all that is ahead */
+    size_t birth_steps; /* of unknown speech until it is a speaker */
 
     /* Learning. */
-    float learning_confidence;      /* least posterior of a step that teaches */
+    float learning_confidence;       /* least posterior of a step that teaches */
     size_t chunk_steps, chunk_least; /* the memory's grain: at most, and at least, so many steps */
     size_t memory_chunks;
-    size_t regroup_chunks;        /* new chunks until the memory is grouped afresh */
-    float merge_cost;             /* evidence against which two groups are still put together */
+    size_t regroup_chunks;         /* new chunks until the memory is grouped afresh */
+    float merge_cost;              /* evidence against which two groups are still put together */
     float same_label, other_label; /* what an earlier decision counts when groups are put together */
-    float adjacency;              /* what an unbroken voice counts between neighbouring chunks */
-    float group_least;            /* steps a group must have to be a speaker */
-    float threshold;              /* what the user's threshold is compared with */
-    float enrolled_seconds;       /* an enrolled voice counts as so much speech at most */
-    float pooled_length;          /* usual length of a mean of embeddings, before it is made 1 */
+    float adjacency;               /* what an unbroken voice counts between neighbouring chunks */
+    float group_least;             /* steps a group must have to be a speaker */
+    float threshold;               /* what the user's threshold is compared with */
+    float enrolled_seconds;        /* an enrolled voice counts as so much speech at most */
+    float pooled_length;           /* usual length of a mean of embeddings, before it is made 1 */
 
-    size_t pause_steps;      /* a pause so long ends a run of pending speech */
-    size_t chunk_gap_steps;  /* and so long ends a chunk */
+    size_t pause_steps;     /* a pause so long ends a run of pending speech */
+    size_t chunk_gap_steps; /* and so long ends a chunk */
 
     /* Calibration: probability = 1 / (1 + exp(−(…))). */
     float score_offset, score_posterior, score_age, score_new; /* of a decision */
-    float voice_offset, voice_ratio;                           /* of two voices' log-likelihood ratio */
+    float voice_offset, voice_cosine; /* that two voices are one, from their cosine */
 
-    float least_log[RILL_EVIDENCE_TABLE + 1]; /* ½ Σ log(1 + count · evidence_scale · between), by log2(1 + count) */
+    float least_log[RILL_EVIDENCE_TABLE +
+                    1]; /* ½ Σ log(1 + count · evidence_scale · between), by log2(1 + count) */
     float decision_log[RILL_EVIDENCE_TABLE + 1]; /* the same for decision_scale */
 };
 
@@ -66,7 +69,8 @@ struct rill_voice_model {
 void rill_voice_project(const rill_voice_model *voices, const float *embedding, float *x);
 
 /* The same of a pooled embedding: embedding · factor has length 1, a mean of steps has pooled_length. */
-void rill_voice_project_pooled(const rill_voice_model *voices, const float *embedding, double factor, float *x);
+void rill_voice_project_pooled(const rill_voice_model *voices, const float *embedding, double factor,
+                               float *x);
 
 /* How much better count steps with the sum x [dim] are explained by one speaker than by none in particular,
  * natural logarithm, the speaker integrated out, a step counting scale:

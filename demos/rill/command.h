@@ -22,5 +22,6 @@ int command_embed(int count, char **arguments);
 int command_eval(int count, char **arguments);
 int command_model(int count, char **arguments);
 int command_speakers(int count, char **arguments);
+int command_bench(int count, char **arguments);
 
 #endif

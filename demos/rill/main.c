@@ -27,6 +27,7 @@ static const struct {
     {"embed", "the voice embedding of a recording or of many segments, as JSON", command_embed},
     {"eval", "diarization error rate of RTTM files", command_eval},
     {"model", "what is in a model file", command_model},
+    {"bench", "what following a conversation costs on this machine", command_bench},
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
