@@ -16,6 +16,7 @@
  *         64     4  epsilon, float; 0 when not normalized
  *         68     4  scale, float; 0 when normalized
  *         72   4 n  each state: S [heads][key_dim][value_dim], then z [heads][key_dim] when normalized, float
+ *                   of a steady state: as it is read, total, compensation, block
  *   72 + 4 n     8  FNV-1a of all bytes before it, 64 bits
  *
  * Later versions of rill load what earlier ones saved. Bytes that differ in one byte from what was saved are
@@ -54,8 +55,9 @@ RILL_API void rill_attention_save(const rill_attention_shape *shape, const void 
 RILL_API rill_status rill_attention_load(const rill_attention_shape *shape, const char *name,
                                          const void *bytes, size_t size, void *state, rill_error *why);
 
-/* The shape of the state that was saved as these bytes, plain or steady; epsilon or scale, whichever the
- * shape does not use, is 0. Fails as rill_attention_load does, and then leaves *shape alone. */
+/* The shape of the state that was saved as these bytes, plain or steady: size is rill_attention_saved_size of
+ * it, or rill_steady_saved_size. Epsilon or scale, whichever the shape does not use, is 0. Fails as
+ * rill_attention_load does, and then leaves *shape alone. */
 RILL_API rill_status rill_saved_state_shape(const char *name, const void *bytes, size_t size,
                                             rill_attention_shape *shape, rill_error *why);
 
