@@ -9,9 +9,8 @@
  * What is kept are copies, so this works on whatever is plain memory: a state of <rill/attention.h> whatever
  * its rule and form, a steady state, an encoder's. A step may be a sequence of any length.
  *
- * Cost: K × the state's bytes, 64 more, and one memcpy of the state for each position kept, which takes
- * about as long as a step. Where one guess
- * is made and taken back whole, one copy by memcpy does the same.
+ * Cost: K × the state's bytes, 64 more, and one memcpy of the state for each position kept, which takes about
+ * as long as a step. Where one guess is made and taken back whole, one copy by memcpy does the same.
  *
  * Threads: all functions are pure in their arguments. Real time: nothing here allocates, locks or makes a
  * system call. The memory holds no pointers: memcpy moves it, a copy forks it. */
