@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* o_i = Σ_j sim(q_i, k_j) v_j / Σ_j sim(q_i, k_j)  (2006.16236, eq. 3), keys block by block, the similarity a
+ * function. */
+#include "attention/quadratic.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdint.h>
+
+#include "attention/dot_product.h"
+#include "kernels/kernels.h"
+
+enum { block_keys = 64 }; /* 64 keys and values of 64: 32 KiB, a first-level cache */
+
+/* What is known of a row of weights so far; the output row holds Σ w v. */
+typedef struct row_sums {
+    float max;
+    double weights;
+} row_sums;
+
+/* Scores [count] to weights in place. The sums so far are to be multiplied by the result. */
+typedef float similarity(size_t count, float *scores, row_sums *sums);
+
+/* exp(score − max), max the largest so far: the one-pass softmax of 1805.02867. elu(x) + 1 is exp(x) for x ≤
+ * 0, and the kernels have it. */
+static float softmax_weights(size_t count, float *scores, row_sums *sums) {
+    float max = sums->max, factor;
+    for (size_t j = 0; j < count; j++) max = scores[j] > max ? scores[j] : max;
+    float reference = max == -INFINITY ? 0 : max; /* −∞ − −∞ is NaN: then weights are 0, or NaN of a NaN */
+    for (size_t j = 0; j < count; j++) scores[j] -= reference;
+    rill_kernels_get()->elu1(count, scores, scores);
+    factor = max > sums->max ? expf(sums->max - max) : 1;
+    sums->max = max;
+    return factor;
+}
+
+static float product_weights(size_t count, float *scores, row_sums *sums) {
+    (void)count, (void)scores, (void)sums;
+    return 1;
+}
+
+static similarity *similarity_of(const rill_softmax_shape *shape) {
+    return shape->similarity == RILL_SIMILARITY_SOFTMAX ? softmax_weights : product_weights;
+}
+
+static double divisor_of(const rill_softmax_shape *shape, const row_sums *sums) {
+    if (shape->similarity == RILL_SIMILARITY_PRODUCT)
+        return shape->normalize ? sums->weights + (double)shape->epsilon : 1;
+    return sums->weights == 0 ? 1 : sums->weights; /* nothing seen: 0 / 1 */
+}
+
+typedef struct range {
+    size_t begin, end;
+} range;
+
+static size_t clamp(ptrdiff_t position, size_t length) {
+    return position < 0 ? 0 : (size_t)position < length ? (size_t)position : length;
+}
+
+static const ptrdiff_t far = PTRDIFF_MAX / 4; /* farther than any row of floats is long; four still add up */
+
+static ptrdiff_t at_most_far(size_t keys) {
+    return keys < (size_t)far ? (ptrdiff_t)keys : far;
+}
+
+/* The keys that row i may see by their position; both ends grow with i. */
+static range keys_in_sight(const rill_quadratic_head *head, size_t i) {
+    ptrdiff_t p = head->offset + (ptrdiff_t)i;
+    range sight = {0, head->keys_length};
+    if (head->causal) sight.end = clamp(p + 1, head->keys_length);
+    if (head->windowed) {
+        ptrdiff_t before = at_most_far(head->window_before), after = at_most_far(head->window_after);
+        size_t end = clamp(p + after + 1, head->keys_length);
+        sight.begin = clamp(p - before, head->keys_length);
+        if (end < sight.end) sight.end = end;
+    }
+    return sight;
+}
+
+/* Scores of row i with the keys begin … end − 1, all in sight by position, up to a kind. */
+static void score_keys(const rill_quadratic_head *head, size_t i, range keys, rill_scores kind,
+                       float *scores) {
+    const rill_softmax_shape *shape = head->shape;
+    const float *query = head->queries + i * head->query_stride;
+    for (size_t j = keys.begin; j < keys.end; j++)
+        scores[j - keys.begin] =
+            shape->scale * rill_dot_product(shape->key_dim, query, head->keys + j * head->key_stride);
+    if (shape->softcap > 0 && kind >= RILL_SCORES_CAPPED)
+        for (size_t j = 0; j < keys.end - keys.begin; j++)
+            scores[j] = shape->softcap * tanhf(scores[j] / shape->softcap);
+    if (kind < RILL_SCORES_BIASED) return;
+    float hidden = shape->similarity == RILL_SIMILARITY_SOFTMAX ? -INFINITY : 0;
+    if (head->bias) {
+        const float *bias = head->bias + i * head->bias_stride + keys.begin;
+        for (size_t j = 0; j < keys.end - keys.begin; j++)
+            scores[j] = bias[j] == -INFINITY ? hidden : scores[j] + bias[j];
+    }
+    if (head->mask) {
+        const bool *mask = head->mask + i * head->mask_stride + keys.begin;
+        for (size_t j = 0; j < keys.end - keys.begin; j++) scores[j] = mask[j] ? scores[j] : hidden;
+    }
+}
+
+/* The part of a block of keys that row i sees: weights, their sum, and Σ w v in the output row. */
+static void take_keys(const rill_quadratic_head *head, size_t i, range keys, row_sums *sums) {
+    float weights[block_keys], *restrict output = head->output + i * head->output_stride;
+    size_t count = keys.end - keys.begin, value_dim = head->shape->value_dim;
+    score_keys(head, i, keys, RILL_SCORES_BIASED, weights);
+    float factor = similarity_of(head->shape)(count, weights, sums);
+    if (factor != 1) { /* NaN too */
+        sums->weights *= (double)factor;
+        for (size_t m = 0; m < value_dim; m++) output[m] *= factor;
+    }
+    for (size_t j = 0; j < count; j++) {
+        if (weights[j] == 0) continue; /* a value that counts for nothing may hold anything */
+        const float *value = head->values + (keys.begin + j) * head->value_stride;
+        sums->weights += (double)weights[j];
+        for (size_t m = 0; m < value_dim; m++) output[m] += weights[j] * value[m];
+    }
+}
+
+static void fill(size_t count, float *values, float value) {
+    for (size_t i = 0; i < count; i++) values[i] = value;
+}
+
+/* The scores asked for, of all keys of a row. */
+static void write_scores(const rill_quadratic_head *head, size_t i, const row_sums *sums) {
+    float *scores = head->scores + i * head->keys_length;
+    range sight = keys_in_sight(head, i), all = {0, head->keys_length};
+    if (head->scores_kind < RILL_SCORES_BIASED) {
+        score_keys(head, i, all, head->scores_kind, scores);
+        return;
+    }
+    bool hides =
+        head->shape->similarity == RILL_SIMILARITY_SOFTMAX && head->scores_kind == RILL_SCORES_BIASED;
+    fill(head->keys_length, scores, hides ? -INFINITY : 0);
+    if (sight.begin >= sight.end) return;
+    size_t count = sight.end - sight.begin;
+    scores += sight.begin;
+    score_keys(head, i, sight, RILL_SCORES_BIASED, scores);
+    if (head->scores_kind != RILL_SCORES_NORMALIZED) return;
+    row_sums final = *sums;
+    similarity_of(head->shape)(count, scores, &final);
+    double divisor = divisor_of(head->shape, sums);
+    for (size_t j = 0; j < count; j++) scores[j] = (float)((double)scores[j] / divisor);
+}
+
+void rill_quadratic_take_rows(const rill_quadratic_head *head, size_t first, size_t count) {
+    assert(count <= quadratic_rows && head->offset > -far && head->offset < far);
+    if (count == 0) return;
+    row_sums sums[quadratic_rows];
+    for (size_t r = 0; r < count; r++) {
+        sums[r] = (row_sums){-INFINITY, 0};
+        fill(head->shape->value_dim, head->output + (first + r) * head->output_stride, 0);
+    }
+    size_t begin = keys_in_sight(head, first).begin, end = keys_in_sight(head, first + count - 1).end;
+    for (size_t block = begin; block < end; block += block_keys)
+        for (size_t r = 0; r < count; r++) {
+            range keys = keys_in_sight(head, first + r);
+            if (keys.begin < block) keys.begin = block;
+            if (keys.end > block + block_keys) keys.end = block + block_keys;
+            if (keys.begin < keys.end) take_keys(head, first + r, keys, sums + r);
+        }
+    for (size_t r = 0; r < count; r++) {
+        float *output = head->output + (first + r) * head->output_stride;
+        double divisor = divisor_of(head->shape, sums + r);
+        for (size_t m = 0; m < head->shape->value_dim; m++) output[m] = (float)((double)output[m] / divisor);
+        if (head->scores) write_scores(head, first + r, sums + r);
+    }
+}

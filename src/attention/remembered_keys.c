@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "attention/remembered_keys.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "attention/quadratic.h"
+#include "kernels/kernels.h"
+
+enum { size_multiple = 64 }; /* bytes: states side by side share no cache line */
+
+bool rill_remembered_keys_size(const rill_softmax_shape *shape, size_t slots, size_t *size) {
+    const size_t most = SIZE_MAX / 2, fixed = sizeof(rill_remembered_keys) + size_multiple - 1;
+    if (shape->key_dim > most / sizeof(float) || shape->value_dim > most / sizeof(float) - shape->key_dim)
+        return false;
+    size_t bytes = (shape->key_dim + shape->value_dim) * sizeof(float);
+    if (bytes > most - sizeof(bool)) return false;
+    bytes += sizeof(bool);
+    if (bytes > most / shape->heads || bytes * shape->heads > (most - fixed) / (slots ? slots : 1))
+        return false;
+    *size = (fixed + bytes * shape->heads * slots) / size_multiple * size_multiple;
+    return true;
+}
+
+typedef struct parts {
+    float *keys, *values;
+    bool *good;
+} remembered_parts;
+
+static remembered_parts parts_of(const rill_softmax_shape *shape, const rill_remembered_keys *memory) {
+    float *keys = (float *)(void *)((char *)(void *)memory + sizeof *memory);
+    float *values = keys + memory->slots * shape->heads * shape->key_dim;
+    return (remembered_parts){keys, values,
+                              (bool *)(void *)(values + memory->slots * shape->heads * shape->value_dim)};
+}
+
+void rill_remembered_keys_write(const rill_softmax_shape *shape, rill_remembered_keys *memory, size_t slot,
+                                const float *keys, const float *values) {
+    remembered_parts parts = parts_of(shape, memory);
+    const rill_kernels *kernels = rill_kernels_get();
+    size_t keys_count = shape->heads * shape->key_dim, values_count = shape->heads * shape->value_dim;
+    memcpy(parts.keys + slot * keys_count, keys, keys_count * sizeof(float));
+    memcpy(parts.values + slot * values_count, values, values_count * sizeof(float));
+    for (size_t head = 0; head < shape->heads; head++)
+        parts.good[head * memory->slots + slot] =
+            kernels->within(shape->key_dim, keys + head * shape->key_dim, -FLT_MAX, FLT_MAX) &&
+            kernels->within(shape->value_dim, values + head * shape->value_dim, -FLT_MAX, FLT_MAX);
+}
+
+static rill_quadratic_head head_of(const rill_softmax_shape *shape, const rill_remembered_keys *memory,
+                                   const float *queries, float *output, size_t query_head) {
+    remembered_parts parts = parts_of(shape, memory);
+    size_t head = query_head / (shape->query_heads / shape->heads);
+    return (rill_quadratic_head){
+        .shape = shape,
+        .keys_length = memory->held,
+        .queries = queries + query_head * shape->key_dim,
+        .keys = parts.keys + head * shape->key_dim,
+        .values = parts.values + head * shape->value_dim,
+        .query_stride = shape->query_heads * shape->key_dim,
+        .key_stride = shape->heads * shape->key_dim,
+        .value_stride = shape->heads * shape->value_dim,
+        .mask = parts.good + head * memory->slots,
+        .output = output + query_head * shape->value_dim,
+        .output_stride = shape->query_heads * shape->value_dim,
+    };
+}
+
+void rill_remembered_keys_read(const rill_softmax_shape *shape, const rill_remembered_keys *memory,
+                               size_t length, const float *queries, bool causal, size_t slot_of_first,
+                               float *output) {
+    for (size_t first = 0; first < length; first += quadratic_rows) {
+        size_t left = length - first, count = left < quadratic_rows ? left : quadratic_rows;
+        for (size_t query_head = 0; query_head < shape->query_heads; query_head++) {
+            rill_quadratic_head head = head_of(shape, memory, queries, output, query_head);
+            head.causal = causal;
+            head.offset = (ptrdiff_t)(memory->held - length);
+            rill_quadratic_take_rows(&head, first, count);
+            for (size_t i = first; i < first + count; i++)
+                for (size_t m = 0; m < shape->value_dim && !head.mask[slot_of_first + i]; m++)
+                    head.output[i * head.output_stride + m] = NAN;
+        }
+    }
+}
+
+void rill_remembered_keys_copy(const rill_softmax_shape *shape, const rill_remembered_keys *from,
+                               rill_remembered_keys *into, size_t count) {
+    remembered_parts source = parts_of(shape, from), target = parts_of(shape, into);
+    memcpy(target.keys, source.keys, count * shape->heads * shape->key_dim * sizeof(float));
+    memcpy(target.values, source.values, count * shape->heads * shape->value_dim * sizeof(float));
+    for (size_t head = 0; head < shape->heads; head++)
+        memcpy(target.good + head * into->slots, source.good + head * from->slots, count * sizeof(bool));
+}
