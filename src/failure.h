@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How a function of rill says why it failed: return rill_fail(why, RILL_IO_ERROR, "%s: %s", path,
- * strerror(errno)). */
+ * strerror(errno)). Messages quote what strangers wrote: control characters, which a terminal would obey,
+ * become '?'. */
 #ifndef RILL_FAILURE_H
 #define RILL_FAILURE_H
 
@@ -19,6 +20,8 @@ rill_fail(rill_error *why, rill_status status, const char *format, ...) {
         va_start(arguments, format);
         vsnprintf(why->message, sizeof why->message, format, arguments);
         va_end(arguments);
+        for (char *c = why->message; *c; c++)
+            if ((unsigned char)*c < ' ' || *c == 0x7F) *c = '?';
     }
     return status;
 }

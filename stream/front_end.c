@@ -183,6 +183,16 @@ void rill_front_end_reset(const rill_front_end *front_end, void *state) {
     rill_front_end_init(front_end, state);
 }
 
+bool rill_front_end_valid(const rill_front_end *front_end, const void *state) {
+    const stream_state *stream = state;
+    return stream->filled < front_end->window_samples && stream->skip <= front_end->hop_samples;
+}
+
+size_t rill_front_end_wanted(const rill_front_end *front_end, const void *state) {
+    const stream_state *stream = state;
+    return stream->skip + (front_end->window_samples - stream->filled);
+}
+
 static void transform(const rill_front_end *front_end, const float *samples, kiss_fft_cpx *input,
                       kiss_fft_cpx *spectrum) {
     /* the imaginary parts and the padding are 0 since init: nothing else writes there */

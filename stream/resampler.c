@@ -148,6 +148,15 @@ void rill_resampler_reset(const rill_resampler *resampler, void *state) {
     rill_resampler_init(resampler, state);
 }
 
+bool rill_resampler_valid(const rill_resampler *resampler, const void *state) {
+    const stream_state *stream = state;
+    if (copies(resampler)) return true;
+    if (stream->received != stream->inputs || stream->position > UINT64_MAX / 2) return false;
+    const uint64_t needed = stream->position + resampler->half + 1;
+    return stream->oldest < resampler->taps && stream->phase < resampler->up && stream->received <= needed &&
+           needed - stream->received <= resampler->half + resampler->whole + 2;
+}
+
 /* Σ a[i] b[i], in an order that depends on nothing but count, a multiple of LANES */
 static float dot(size_t count, const float *restrict a, const float *restrict b) {
     float sums[LANES] = {0};

@@ -31,9 +31,12 @@ for package in rill rill_encoder rill_stream; do
     cc -std=c11 -Wall -Wextra -Wpedantic -Werror $uses "$source/tests/package/consumer.c" -o "$prefix/by_$package" \
         $(pkg-config --cflags --libs "$package")
     LD_LIBRARY_PATH=$prefix/usr/lib "$prefix/by_$package" >/dev/null
-    cc -std=c11 $uses "$source/tests/package/consumer.c" -o "$prefix/static_$package" \
-        $(pkg-config --cflags "$package") -Wl,-Bstatic $(pkg-config --libs "$package") -Wl,-Bdynamic \
-        $(pkg-config --libs --static "$package")
+    # our own libraries static, what they need shared: libsndfile's own static needs are not installed
+    ours=$(pkg-config --libs-only-l rill $package | tr ' ' '\n' | grep -e '^-lrill' || :)
+    theirs=$(for one in rill rill_encoder $package; do pkg-config --print-requires-private "$one" | sed 's/ .*//'; done | sort -u)
+    cc -std=c11 $uses "$source/tests/package/consumer.c" -o "$prefix/static_$package" $(pkg-config --cflags "$package") \
+        -L"$prefix/usr/lib" -Wl,-Bstatic -Wl,--start-group $ours -Wl,--end-group -Wl,-Bdynamic \
+        $([ -z "$theirs" ] || pkg-config --libs $theirs) -lm
     LD_LIBRARY_PATH="" "$prefix/static_$package" >/dev/null
 done
 echo "installed, found and linked"

@@ -20,47 +20,62 @@ typedef struct rill_turn {
     double start, duration; /* seconds */
 } rill_turn;
 
+#define RILL_TURN_SECONDS_MAX 1e9 /* a start, an end or a duration beyond is a mistake */
+
 RILL_API rill_status rill_turns_create(rill_turns **turns, rill_error *why);
 RILL_API void rill_turns_destroy(rill_turns *turns);
 RILL_API size_t rill_turns_count(const rill_turns *turns);
 RILL_API rill_turn rill_turns_at(const rill_turns *turns, size_t index);
-/* Copies the turn's text. RILL_BAD_ARGUMENT for a time that is not finite or negative. */
+/* Copies the turn's text. RILL_BAD_ARGUMENT for a time that is no number, negative or beyond
+ * RILL_TURN_SECONDS_MAX. */
 RILL_API rill_status rill_turns_add(rill_turns *turns, const rill_turn *turn, rill_error *why);
 
-/* Reads RTTM (SPEAKER lines; others are passed over) or UEM ("file channel start end"). Errors name the file
- * and the line. */
+/* Reads RTTM (SPEAKER lines; lines of other types are passed over) or UEM ("file channel start end"). Blanks
+ * are spaces or tabs, lines end in LF or CRLF, a line that starts with ; or # is a comment. RILL_BAD_FORMAT
+ * names the file and the line: a field too few, a time that is no number or negative, what is no text. No
+ * line at all is a list of no turns. */
 RILL_API rill_status rill_rttm_read(const char *path, rill_turns **turns, rill_error *why);
 RILL_API rill_status rill_rttm_parse(const char *name, const char *text, size_t size, rill_turns **turns,
                                      rill_error *why);
 RILL_API rill_status rill_uem_read(const char *path, rill_turns **turns, rill_error *why);
 RILL_API rill_status rill_uem_parse(const char *name, const char *text, size_t size, rill_turns **turns,
                                     rill_error *why);
-/* One SPEAKER line as RTTM wants it, into line[capacity]; returns snprintf's count. */
+/* One SPEAKER line as RTTM wants it, without a newline, into line[capacity]; returns snprintf's count. Start
+ * and end are rounded to milliseconds; blanks inside the file's or speaker's name become '_', an empty name
+ * "<NA>", and a name ends after 255 bytes. */
 RILL_API int rill_rttm_line(char *line, size_t capacity, const rill_turn *turn);
 
 /* Seconds. The rates of a table are these over reference. */
 typedef struct rill_diarization_error {
     char file[256];
-    double reference;   /* Σ of reference speech scored, overlap counted once for each speaker */
-    double missed;      /* reference speakers beyond the hypothesis' number */
-    double false_alarm; /* hypothesis speakers beyond the reference's number */
-    double confusion;   /* the rest that is not the mapped speaker */
-    double scored;      /* seconds of time scored */
+    double reference;           /* Σ of reference speech scored, overlap counted once for each speaker */
+    double missed;              /* reference speakers beyond the hypothesis' number */
+    double false_alarm;         /* hypothesis speakers beyond the reference's number */
+    double confusion;           /* the rest that is not the mapped speaker */
+    double scored;              /* seconds of time scored */
+    size_t reference_speakers;  /* who speak in the regions to score */
+    size_t hypothesis_speakers; /* likewise, counted from 1 s of label on */
+    size_t left_out_files;      /* of TOTAL: files that only the hypothesis has */
 } rill_diarization_error;
 
-/* Diarization error of hypothesis against reference, one result a file, in the order of the reference, files
- * that only the hypothesis has are left out, then the total ("TOTAL"). Speakers are mapped one to one by the
- * Hungarian method so that the time spent together is greatest, a file at a time. collar: ± seconds around
- * every reference boundary left out. uem (or NULL): the regions to score; a file without one is scored from 0
- * to the last turn of either. *errors [*count] is the caller's to free with rill_diarization_errors_destroy.
- */
+/* Diarization error of hypothesis against reference, one result a file, in the order of the reference, then
+ * the total ("TOTAL"). A file that the hypothesis lacks is all missed; one that only the hypothesis has is
+ * not scored, but counted in the total's left_out_files. Turns of one speaker that overlap or touch are one
+ * turn. Speakers are mapped one to one by the Hungarian method so that the scored time spent together is
+ * greatest, a file at a time. collar: ± seconds around every reference boundary left out. uem (or NULL): the
+ * regions to score; a file without one is scored from 0 to the last turn of either. RILL_BAD_ARGUMENT for a
+ * collar that is negative or no number, RILL_UNSUPPORTED above 1024 speakers in a file. *errors [*count] is
+ * the caller's to free with rill_diarization_errors_destroy. */
 RILL_API rill_status rill_diarization_score(const rill_turns *reference, const rill_turns *hypothesis,
                                             const rill_turns *uem, double collar,
                                             rill_diarization_error **errors, size_t *count, rill_error *why);
 RILL_API void rill_diarization_errors_destroy(rill_diarization_error *errors);
 
+#define RILL_ASSIGN_GAIN_MAX 1e300
+
 /* The assignment of rows to columns that maximises the sum of gain [rows][columns] (Kuhn–Munkres):
- * column_of_row [rows], SIZE_MAX where a row has none. */
+ * column_of_row [rows], SIZE_MAX where a row has none; min(rows, columns) pairs are made. RILL_BAD_ARGUMENT
+ * for a gain that is not finite or beyond ±RILL_ASSIGN_GAIN_MAX, RILL_OUT_OF_MEMORY. */
 RILL_API rill_status rill_assign(size_t rows, size_t columns, const double *gain, size_t *column_of_row);
 
 #ifdef __cplusplus

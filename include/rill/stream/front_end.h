@@ -30,6 +30,12 @@ RILL_API size_t rill_front_end_size(const rill_front_end *front_end);
 RILL_API void rill_front_end_init(const rill_front_end *front_end, void *state);
 RILL_API void rill_front_end_reset(const rill_front_end *front_end, void *state);
 
+/* Whether bytes from outside, a saved state, can be stepped on safely: as init and step leave them. */
+RILL_API bool rill_front_end_valid(const rill_front_end *front_end, const void *state);
+
+/* Samples that must come before the next frame is complete, 1 … */
+RILL_API size_t rill_front_end_wanted(const rill_front_end *front_end, const void *state);
+
 /* Takes samples at the model's rate until a frame is complete or count are used; *consumed says how many were
  * taken. True when log_mel [mel_bands] was written: frame t covers samples [hop·t, hop·t + window). Values
  * are (ln(mel power + log_floor) − feature_mean) · feature_scale; a sample that is not finite makes its

@@ -4,6 +4,7 @@
 #ifndef RILL_STREAM_RESAMPLER_H
 #define RILL_STREAM_RESAMPLER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <rill/status.h>
@@ -30,6 +31,10 @@ RILL_API double rill_resampler_lag_seconds(const rill_resampler *resampler);
 RILL_API size_t rill_resampler_size(const rill_resampler *resampler);
 RILL_API void rill_resampler_init(const rill_resampler *resampler, void *state);
 RILL_API void rill_resampler_reset(const rill_resampler *resampler, void *state);
+
+/* Whether bytes from outside, a saved state, can be stepped on safely: as init and step leave them, not after
+ * finish. */
+RILL_API bool rill_resampler_valid(const rill_resampler *resampler, const void *state);
 
 /* Takes up to input_count samples and makes up to output_capacity. Returns how many were made; *consumed says
  * how many were taken. Output sample n stands for the time n / output_rate_hz exactly: the lag is a wait, not

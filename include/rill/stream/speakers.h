@@ -20,7 +20,8 @@ typedef struct rill_speakers rill_speakers;
 RILL_API rill_status rill_speakers_create(const rill_model *model, rill_speakers **speakers, rill_error *why);
 
 /* Reads a speaker file. RILL_NOT_FOUND when there is none; RILL_WRONG_MODEL when its embeddings are another
- * model's, with how to enrol again; RILL_BAD_FORMAT names what is wrong in the file. */
+ * model's, with how to enrol again; RILL_BAD_FORMAT names what is wrong in the file, RILL_UNSUPPORTED a later
+ * format or a file beyond 64 MiB. */
 RILL_API rill_status rill_speakers_read(const rill_model *model, const char *path, rill_speakers **speakers,
                                         rill_error *why);
 
@@ -28,8 +29,8 @@ RILL_API rill_status rill_speakers_read(const rill_model *model, const char *pat
 RILL_API rill_status rill_speakers_parse(const rill_model *model, const char *name, const char *bytes,
                                          size_t size, rill_speakers **speakers, rill_error *why);
 
-/* Replaces the file at path in one move, mode 0600; parent directories are made. What was there stays on any
- * failure. */
+/* Replaces the file at path in one move, mode 0600; parent directories are made, mode 0700. What was there
+ * stays on any failure. RILL_IO_ERROR also for what is no regular file (a link, a device) or read-only. */
 RILL_API rill_status rill_speakers_write(const rill_speakers *speakers, const char *path, rill_error *why);
 
 RILL_API void rill_speakers_destroy(rill_speakers *speakers);
@@ -47,7 +48,7 @@ RILL_API rill_enrolled rill_speakers_at(const rill_speakers *speakers, size_t in
 
 /* Learns a voice: a new name is added; a known one becomes the mean of both, weighted by their seconds.
  * RILL_BAD_ARGUMENT for a name that is empty, too long, no UTF-8 or with control characters, or an embedding
- * that is zero or not finite. */
+ * that is zero, not finite or the opposite of the known one, for no seconds. */
 RILL_API rill_status rill_speakers_enroll(rill_speakers *speakers, const char *name, const float *embedding,
                                           double seconds, rill_error *why);
 /* RILL_NOT_FOUND; RILL_BAD_ARGUMENT when new_name is taken or no name. */

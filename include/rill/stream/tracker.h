@@ -58,6 +58,11 @@ RILL_API void rill_tracker_init(const rill_voice_model *voices, const rill_track
 /* Forgets what was heard and the names. */
 RILL_API void rill_tracker_reset(const rill_voice_model *voices, void *tracker);
 
+/* Whether bytes from outside, a saved tracker of these settings, can be stepped on safely: every index and
+ * count within its bounds. */
+RILL_API bool rill_tracker_valid(const rill_voice_model *voices, const rill_tracker_settings *settings,
+                                 const void *tracker);
+
 /* Makes a voice known by name before it is heard: embedding [embedding_dim], pooled from seconds of speech.
  * Returns its speaker number, or 0 when max_speakers are known or the embedding is zero or not finite. */
 RILL_API uint32_t rill_tracker_enroll(const rill_voice_model *voices, void *tracker, const char *name,

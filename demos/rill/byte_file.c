@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+#include "byte_file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "message.h"
+
+enum { FIRST_CAPACITY = 1 << 16 };
+
+static char *read_stream(FILE *file, const char *path, size_t *size) {
+    size_t capacity = FIRST_CAPACITY, used = 0;
+    char *bytes = malloc(capacity);
+    errno = 0;
+    while (bytes) {
+        used += fread(bytes + used, 1, capacity - 1 - used, file);
+        if (used < capacity - 1) break;
+        capacity *= 2;
+        char *moved = realloc(bytes, capacity);
+        if (!moved) free(bytes);
+        bytes = moved;
+    }
+    if (!bytes) {
+        complain("%s: out of memory", path);
+    } else if (ferror(file)) {
+        complain("%s: %s", path, strerror(errno));
+        free(bytes);
+        bytes = NULL;
+    } else {
+        bytes[used] = 0;
+        *size = used;
+    }
+    return bytes;
+}
+
+char *byte_file_read(const char *path, size_t *size) {
+    if (!strcmp(path, "-")) return read_stream(stdin, "standard input", size);
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        complain("%s: %s", path, strerror(errno));
+        return NULL;
+    }
+    char *bytes = read_stream(file, path, size);
+    fclose(file);
+    return bytes;
+}
+
+bool byte_file_write(const char *path, const void *bytes, size_t size) {
+    size_t capacity = strlen(path) + sizeof ".XXXXXX";
+    char *draft = malloc(capacity);
+    if (!draft) {
+        complain("%s: out of memory", path);
+        return false;
+    }
+    snprintf(draft, capacity, "%s.XXXXXX", path);
+    int descriptor = mkstemp(draft);
+    FILE *file = descriptor >= 0 ? fdopen(descriptor, "wb") : NULL;
+    bool written =
+        file && fwrite(bytes, 1, size, file) == size && fflush(file) == 0 && fsync(descriptor) == 0;
+    int error = errno;
+    if (file && fclose(file) != 0 && written) {
+        written = false;
+        error = errno;
+    }
+    if (written && rename(draft, path) != 0) {
+        written = false;
+        error = errno;
+    }
+    if (!written) {
+        complain("%s: %s", path, strerror(error));
+        if (descriptor >= 0) unlink(draft);
+    }
+    free(draft);
+    return written;
+}

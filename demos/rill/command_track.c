@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/* rill track: who spoke when, in recordings. */
+#include <argp.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <rill/stream/audio_file.h>
+
+#include "chosen_model.h"
+#include "chosen_speakers.h"
+#include "clock.h"
+#include "command.h"
+#include "error_table.h"
+#include "message.h"
+#include "options.h"
+#include "reference.h"
+#include "session.h"
+#include "terminal.h"
+#include "text.h"
+#include "byte_file.h"
+
+struct arguments {
+    struct options shared;
+    const char *save_state, *resume, *reference;
+    double collar;
+};
+
+enum { KEY_SAVE_STATE = 0x1000, KEY_RESUME, KEY_REFERENCE, KEY_COLLAR };
+
+static const struct argp_child children[] = {{&options_output, 0, NULL, 0},   {&options_model, 0, NULL, 0},
+                                             {&options_speakers, 0, NULL, 0}, {&options_channel, 0, NULL, 0},
+                                             {&options_tracking, 0, NULL, 0}, {0}};
+
+static const struct argp_option own[] = {
+    {"reference", KEY_REFERENCE, "FILE", 0, "Print the error rate against these turns (RTTM) at the end", 0},
+    {"collar", KEY_COLLAR, "SECONDS", 0,
+     "For --reference: leave this much round every boundary out (default: 0)", 0},
+    {"save-state", KEY_SAVE_STATE, "FILE", 0,
+     "Do not end: write all that is remembered to FILE, for --resume with what follows", 0},
+    {"resume", KEY_RESUME, "FILE", 0, "Go on from a saved state: same labels, times go on", 0},
+    {0},
+};
+
+static void check(struct argp_state *state, const struct arguments *arguments) {
+    const struct options *shared = &arguments->shared;
+    if (arguments->shared.count == 0) argp_error(state, "no recording given; - is standard input");
+    if (arguments->shared.count > 1 && (arguments->save_state || arguments->resume))
+        argp_error(state, "--save-state and --resume take one recording, not %zu", arguments->shared.count);
+    if (arguments->resume &&
+        (!isnan(shared->latency) || !isnan(shared->threshold) || shared->max_speakers || shared->speakers))
+        argp_error(state, "--resume goes on with the settings and voices that were saved: leave --latency, "
+                          "--threshold, --max-speakers and --speakers out");
+}
+
+static error_t parse(int key, char *text, struct argp_state *state) {
+    struct arguments *arguments = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        options_share(state, children, &arguments->shared);
+        break;
+    case KEY_REFERENCE:
+        arguments->reference = text;
+        break;
+    case KEY_COLLAR:
+        arguments->collar = options_number(state, "--collar", text, 0, 1000);
+        break;
+    case KEY_SAVE_STATE:
+        arguments->save_state = text;
+        break;
+    case KEY_RESUME:
+        arguments->resume = text;
+        break;
+    case ARGP_KEY_END:
+        check(state, arguments);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static const char doc[] =
+    "Tells who spoke when in recordings: anything libsndfile reads, at any rate, with any number of "
+    "channels; - is "
+    "standard input."
+    "\vOne line a turn: from when to when, the speaker, the probability that the label is right. A label "
+    "once "
+    "told is never changed silently: what is learned later is a line \"correction\". On a terminal the turns "
+    "are "
+    "drawn (not with NO_COLOR, --json or --quiet). Several recordings are tracked one by one, each from a "
+    "fresh "
+    "start.\n\n"
+    "Examples:\n"
+    "  rill track meeting.wav\n"
+    "  rill track --json --latency 2 meeting.flac\n"
+    "  ffmpeg -i film.mp4 -f wav - | rill track -\n"
+    "  rill track --reference meeting.rttm --collar 0.25 meeting.wav\n\n"
+    "Exit codes: 0 done; 1 a recording or another input was missing, broken or refused, or the work was "
+    "interrupted (what was heard has been told); 2 wrong usage; 5 output could not be written.";
+
+struct run {
+    const struct arguments *arguments;
+    const rill_model *model;
+    const rill_speakers *speakers;
+    struct turn_files files;
+    size_t tracked; /* recordings, at least in part */
+};
+
+/* How far it is, on standard error, when that is a terminal and standard output is not. */
+struct progress {
+    const char *path;
+    bool shown;
+    double begun, told, whole_seconds;
+};
+
+static void progress_tell(struct progress *progress, double seconds) {
+    double now = clock_now();
+    if (!progress->shown || now - progress->told < 0.25) return;
+    progress->told = now;
+    char at[TEXT_TIME_SIZE], whole[TEXT_TIME_SIZE] = "", clean[256];
+    text_clean(clean, sizeof clean, progress->path);
+    text_time(at, seconds, 0);
+    if (progress->whole_seconds > 0) text_time(whole, progress->whole_seconds, 0);
+    fprintf(stderr, "\r\x1b[K%s: %s%s%s, %.0f times as fast as it was spoken", clean, at,
+            *whole ? " of " : "", whole, seconds / fmax(now - progress->begun, 1e-3));
+}
+
+static void progress_end(const struct progress *progress) {
+    if (progress->shown && progress->told > 0) fputs("\r\x1b[K", stderr);
+}
+
+/* Everything the file holds goes through the session. */
+static rill_status push_file(struct session *session, rill_audio_file *file, struct progress *progress,
+                             rill_error *why) {
+    float samples[4096];
+    size_t count = 1;
+    rill_status status = RILL_OK;
+    while (status == RILL_OK && count > 0 && !session->output_failed && !session->log.failed &&
+           !stop_requested()) {
+        count = 0;
+        status = rill_audio_file_read(file, sizeof samples / sizeof *samples, samples, &count, why);
+        session_push(session, count, samples);
+        progress_tell(progress, rill_listener_look(session->listener).seconds);
+    }
+    progress_end(progress);
+    return status;
+}
+
+static bool save_state(const rill_listener *listener, const char *path) {
+    size_t size = rill_listener_saved_size(listener);
+    void *bytes = malloc(size);
+    if (!bytes) {
+        complain("%s: out of memory", path);
+        return false;
+    }
+    rill_listener_save(listener, bytes);
+    bool saved = byte_file_write(path, bytes, size);
+    free(bytes);
+    return saved;
+}
+
+static int resume(const struct run *run, unsigned sample_rate_hz, const char *path,
+                  rill_listener **listener) {
+    const char *state = run->arguments->resume;
+    size_t size;
+    char *bytes = byte_file_read(state, &size);
+    if (!bytes) return EXIT_INPUT;
+    rill_error why;
+    rill_status status = rill_listener_load(run->model, state, bytes, size, listener, &why);
+    free(bytes);
+    if (status != RILL_OK) {
+        complain("%s", why.message);
+        return EXIT_INPUT;
+    }
+    unsigned saved_rate = rill_listener_get_settings(*listener)->sample_rate_hz;
+    if (saved_rate == sample_rate_hz) return EXIT_DONE;
+    complain("%s was saved at %u Hz, but %s is at %u Hz: go on with a recording at the same rate", state,
+             saved_rate, path, sample_rate_hz);
+    rill_listener_close(*listener);
+    return EXIT_INPUT;
+}
+
+static int track_open_file(struct run *run, rill_audio_file *file, const char *path,
+                           rill_listener *listener) {
+    const struct arguments *arguments = run->arguments;
+    const struct options *options = &arguments->shared;
+    struct session session;
+    session_begin(&session, options, listener, &run->files, path);
+    if (arguments->shared.count > 1) session.key = path;
+    session.figures.whole_seconds =
+        (double)rill_audio_file_length(file) / (double)rill_audio_file_sample_rate_hz(file);
+    session_draw(&session, strcmp(path, "-") != 0 ? path : "standard input", false);
+    struct progress progress = {path, !session.display && !options->quiet && isatty(2) && !isatty(1),
+                                clock_now(), 0, session.figures.whole_seconds};
+    if (session.key && !session.display && !options->json && !options->quiet) {
+        char clean[1024];
+        text_clean(clean, sizeof clean, path);
+        printf("%s:\n", clean);
+    }
+    rill_error why;
+    rill_status status = push_file(&session, file, &progress, &why);
+    bool saved = !arguments->save_state || save_state(listener, arguments->save_state);
+    if (!arguments->save_state) session_finish(&session);
+    rill_listener_view view = rill_listener_look(listener);
+    bool told = session_end(&session) && saved;
+    if (status != RILL_OK) complain("%s", why.message);
+    if (view.refused_samples > 0)
+        complain("%s: %" PRIu64 " samples are no numbers or far out of range; they were taken as silence",
+                 path, view.refused_samples);
+    if (stop_requested()) complain("%s: interrupted at %.2f s", path, view.seconds);
+    if (!told) return EXIT_OUTPUT;
+    return status == RILL_OK && !stop_requested() ? EXIT_DONE : EXIT_INPUT;
+}
+
+static int track(struct run *run, const char *path) {
+    rill_audio_file *file = NULL;
+    rill_error why;
+    if (rill_audio_file_open(path, run->arguments->shared.channel, &file, &why) != RILL_OK) {
+        complain("%s", why.message);
+        return EXIT_INPUT;
+    }
+    unsigned rate = rill_audio_file_sample_rate_hz(file);
+    rill_listener *listener = NULL;
+    int code = run->arguments->resume
+                   ? resume(run, rate, path, &listener)
+                   : session_listener(run->model, &run->arguments->shared, rate, run->speakers, &listener);
+    if (code == EXIT_DONE) {
+        code = track_open_file(run, file, path, listener);
+        run->tracked++;
+    }
+    rill_audio_file_close(file);
+    return code;
+}
+
+/* A recording that fails does not keep the others from being tracked; a failing output does. */
+static int track_all(struct run *run) {
+    const struct arguments *arguments = run->arguments;
+    rill_turns *reference = NULL;
+    if (arguments->reference &&
+        !(reference = reference_read(arguments->reference, arguments->shared.words, arguments->shared.count)))
+        return EXIT_INPUT;
+    if (!turn_files_open(&run->files, &arguments->shared, reference)) {
+        rill_turns_destroy(reference);
+        return EXIT_OUTPUT;
+    }
+    int code = EXIT_DONE;
+    for (size_t i = 0;
+         i < arguments->shared.count && code != EXIT_OUTPUT && code != EXIT_USAGE && !stop_requested(); i++) {
+        int one = track(run, arguments->shared.words[i]);
+        if (one != EXIT_DONE) code = one;
+    }
+    if (run->tracked > 0 && reference && code != EXIT_OUTPUT) {
+        int scored = reference_score(reference, run->files.first, arguments->collar, arguments->shared.json);
+        if (scored != EXIT_DONE) code = scored;
+    }
+    rill_turns_destroy(reference);
+    return turn_files_close(&run->files) ? code : EXIT_OUTPUT;
+}
+
+int command_track(int count, char **arguments_given) {
+    struct arguments arguments = {.shared = options_defaults()};
+    const struct argp argp = {own, parse, "FILE...", doc, children, NULL, NULL};
+    options_parse(&argp, count, arguments_given, &arguments);
+    rill_model *model = chosen_model_open(arguments.shared.model);
+    rill_speakers *speakers = NULL;
+    /* A resumed state knows its voices. */
+    const char *path = arguments.resume ? "" : arguments.shared.speakers;
+    if (model) speakers = chosen_speakers_open(model, path, MISSING_DEFAULT_IS_EMPTY);
+    int code = EXIT_INPUT;
+    stop_watch();
+    if (speakers) {
+        struct run run = {.arguments = &arguments, .model = model, .speakers = speakers};
+        code = track_all(&run);
+    }
+    rill_speakers_destroy(speakers);
+    rill_model_close(model);
+    return code;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#include "message.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "text.h"
+
+static void say(const char *before, const char *format, va_list arguments) {
+    char raw[2048], clean[3 * sizeof raw];
+    vsnprintf(raw, sizeof raw, format, arguments);
+    text_clean(clean, sizeof clean, raw);
+    fprintf(stderr, "%s%s\n", before, clean);
+}
+
+void complain(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    say("rill: ", format, arguments);
+    va_end(arguments);
+}
+
+void remark(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    say("", format, arguments);
+    va_end(arguments);
+}
+
+bool output_flush(void) {
+    static bool told;
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout)) return true;
+    if (!told) complain("standard output could not be written: %s", errno ? strerror(errno) : "write failed");
+    told = true;
+    return false;
+}

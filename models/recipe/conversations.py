@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+"""Made conversations with known turns, from single-speaker recordings, room responses and noises.
+
+Turns of 0.5 to 12 s, pauses, interjections, overlaps, late comers and long absences; most rooms are shared by all
+speakers, as rooms are. Dev voices are also taken a tenth faster and slower, as further voices."""
+import collections
+import csv
+import os
+
+import numpy as np
+import soundfile
+from scipy.signal import fftconvolve, resample_poly
+
+RATE = 16000
+SPEEDS = {0: (1, 1), 1: (9, 10), 2: (10, 9)}
+
+
+class Corpus:
+    def __init__(self, folder):
+        self.folder = folder
+        self.speakers = list(self._rows("manifest.tsv"))
+        self.utterances = collections.defaultdict(list)
+        for row in self._rows("segments.tsv"):
+            self.utterances[row["path"]].append((float(row["start"]), float(row["dur"])))
+        free = [r for r in self._rows("aug.tsv") if "NC" not in r["licence"] and "none" not in r["licence"]]
+        self.rooms = [r["path"] for r in free if r["kind"] == "rir"]
+        self.noises = [r["path"] for r in free if r["kind"] == "noise"]
+        self._audio = {}
+
+    def _rows(self, name):
+        with open(os.path.join(self.folder, name)) as file:
+            yield from csv.DictReader(file, delimiter="\t")
+
+    def audio(self, path):
+        if path not in self._audio:
+            samples = soundfile.read(os.path.join(self.folder, path), dtype="float32")[0]
+            self._audio[path] = samples if samples.ndim == 1 else samples[:, 0]
+        return self._audio[path]
+
+    def voices(self, split, corpus, speeds=(0,)):
+        """(path, speed) of who has at least 4.5 s of speech"""
+        rows = [r for r in self.speakers if (r["split"], r["corpus"]) == (split, corpus) and float(r["speech"]) >= 4.5]
+        return [(r["path"], speed) for r in rows for speed in speeds]
+
+
+def speech(corpus, voice, seconds, rng):
+    """About so many seconds of a voice, cut at quiet places."""
+    path, speed = voice
+    out, length = [], 0
+    while length < seconds * RATE:
+        start, duration = corpus.utterances[path][rng.integers(len(corpus.utterances[path]))]
+        x = corpus.audio(path)[int(start * RATE) : int((start + duration) * RATE)]
+        if speed:
+            x = resample_poly(x, *SPEEDS[speed]).astype(np.float32)
+        rest = int(seconds * RATE) - length
+        if rest < 6400 and length:
+            break
+        rest = max(rest, 8000)
+        if len(x) > rest * 1.3 and len(x) - rest > 8000:
+            energy = np.convolve(x**2, np.ones(800) / 800, "same")
+
+            def quiet(at):
+                low = max(0, at - 3200)
+                return low + int(np.argmin(energy[low : at + 3200]))
+
+            begin = rng.integers(0, len(x) - rest)
+            begin, end = quiet(begin), quiet(min(len(x) - 1, begin + rest))
+            if end - begin < 4000:
+                continue
+            x = x[begin:end]
+        if out:
+            gap = int(rng.uniform(0.05, 0.35) * RATE)
+            out.append(np.zeros(gap, np.float32))
+            length += gap
+        out.append(x)
+        length += len(x)
+    return np.concatenate(out)
+
+
+def conversation(corpus, seed, voices, speakers, seconds, style):
+    """samples, [(start, end, speaker)]; style dry, room or meeting (far, many overlaps, pauses)"""
+    rng = np.random.default_rng(seed)
+    meeting = style == "meeting"
+    paths = list(dict.fromkeys(path for path, _ in voices))
+    chosen, cast = [paths[i] for i in rng.permutation(len(paths))[:speakers]], []
+    while len(chosen) < speakers:
+        chosen.append(paths[rng.integers(len(paths))])
+    for path in chosen:
+        left = [v for v in voices if v[0] == path and v not in cast]
+        cast.append(left[rng.integers(len(left))])
+    samples, turns = np.zeros(int((seconds + 20) * RATE), np.float32), []
+    gains = 10 ** (rng.uniform(-4, 4, speakers) / 20) * (10 ** (rng.uniform(-4, 4, speakers) / 20) if meeting else 1)
+    rooms = [corpus.rooms[rng.integers(len(corpus.rooms))] for _ in range(speakers)]
+    if rng.random() < 0.7:
+        rooms = rooms[:1] * speakers
+    activity = rng.dirichlet(np.ones(speakers) * 2) + 0.03
+    median = rng.choice([1.0, 1.6, 2.5] if meeting else [1.5, 2.5, 4.0])
+    overlap = rng.uniform(0.3, 0.7) if meeting else rng.uniform(0.05, 0.3)
+    pause = rng.uniform(0.2, 1.2) * (2 if meeting else 1)
+
+    def add(who, at, x):
+        x, length = x * gains[who], len(x)
+        if style != "dry":
+            h = corpus.audio(rooms[who])
+            peak = int(np.argmax(abs(h)))
+            h = h[max(0, peak - 16) : peak + 12000]
+            x = fftconvolve(x, h / np.sqrt((h**2).sum()))[: length + 6000]
+        begin = int(at * RATE)
+        end = min(len(samples), begin + len(x))
+        samples[begin:end] += x[: end - begin]
+        turns.append((at, at + length / RATE, f"speaker{who}"))
+
+    at, last, order, absent = rng.uniform(0.1, 1), -1, rng.permutation(speakers), None
+    if rng.random() < 0.3 and speakers > 2:
+        absent = (rng.integers(speakers), seconds * 0.25, seconds * 0.75)
+    while at < seconds - 1:
+        chance = activity.copy()
+        if absent and absent[1] < at < absent[2]:
+            chance[absent[0]] = 0
+        if last >= 0:
+            chance[last] *= 0.35
+        late = order[int(max(2, np.ceil(speakers * min(1, at / (seconds * 0.5) + 0.3)))) :]
+        chance[late] = 0
+        chance = chance if chance.sum() else activity
+        who = rng.choice(speakers, p=chance / chance.sum())
+        want = min(float(np.clip(median * np.exp(rng.normal(0, 0.75)), 0.5, 12)), seconds - at)
+        if want < 0.4:
+            break
+        x = speech(corpus, cast[who], want, rng)[: int((want + 2) * RATE)]
+        duration = len(x) / RATE
+        add(who, at, x)
+        others = [k for k in range(speakers) if k != who and k not in late]
+        if others and duration > 1.5 and rng.random() < overlap / 2:
+            other = rng.choice(others)
+            short = speech(corpus, cast[other], rng.uniform(0.4, 1.0), rng)[: int(1.2 * RATE)]
+            add(other, at + rng.uniform(0.2, max(0.3, duration - 1)), short)
+        if rng.random() < overlap and last >= 0:
+            gap = -min(duration * 0.4, rng.uniform(0.1, 1.5))
+        else:
+            gap = rng.exponential(pause) if rng.random() < 0.8 else rng.uniform(0, 0.15)
+        at, last = at + duration + gap, who
+    samples = samples[: int(seconds * RATE)]
+    if style != "dry" or rng.random() < 0.4:
+        noise = corpus.audio(corpus.noises[rng.integers(len(corpus.noises))])
+        noise = np.tile(noise, len(samples) // len(noise) + 1)[: len(samples)]
+        loud = (samples[abs(samples) > 1e-3] ** 2).mean()
+        samples = samples + noise * np.sqrt(loud / max(1e-12, (noise**2).mean()) * 10 ** (-rng.uniform(12, 25) / 10))
+    samples = samples * (0.5 / max(1e-6, np.percentile(abs(samples), 99.9))) * 10 ** (rng.uniform(-15, 0) / 20)
+    return np.clip(samples, -1, 1).astype(np.float32), [(a, min(b, seconds), s) for a, b, s in turns if a < seconds]
+
+
+def training_set(corpus):
+    """110 conversations of 3 minutes from the train split"""
+    of = {name: corpus.voices("train", name) for name in ("speechocean", "librispeech", "arabicsc", "vctk")}
+    so, ls = of["speechocean"], of["librispeech"]
+    rng = np.random.default_rng(7)
+    for k in range(110):
+        voices = [so, ls, so, ls, of["vctk"], of["arabicsc"], so, ls, so + ls + of["vctk"]][k % 9]
+        style = ["dry", "room", "room", "meeting"][k % 4]
+        yield conversation(corpus, 5000 + k, voices, int(rng.integers(3, 9)), 180.0, style)
+
+
+def tuning_set(corpus):
+    """72 conversations of 90 s to 11 minutes from the dev split, at three speeds"""
+    so, ls = (corpus.voices("dev", name, (0, 1, 2)) for name in ("speechocean", "librispeech"))
+    rng = np.random.default_rng(7)
+    for k in range(72):
+        style = ["dry", "room", "room", "meeting"][k % 4]
+        speakers, seconds = int(rng.integers(2, 7)), float(rng.choice([90, 150, 200])) if k % 12 != 11 else 660.0
+        seconds = min(seconds, 120.0) if style == "meeting" else seconds
+        yield conversation(corpus, 1000 + k, [so, ls, so + ls][k % 3], speakers, seconds, style)

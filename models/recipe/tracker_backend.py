@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""Makes the tracker's tensors for a model: tracker_backend.py MODEL DATA OUT.npz
+
+DATA is a folder of single-speaker recordings with manifest.tsv, segments.tsv and aug.tsv (see conversations.py).
+Needs numpy, scipy, numba, soundfile; about ten minutes on one core.
+
+Conversations are made from the train split and encoded as they would be heard, context and all. Steps at least
+0.3 s into a turn of one speaker alone give
+  W   scatter of steps around their speaker's mean,
+  B   scatter of speakers around their conversation's mean (noise of the means taken off),
+  C   scatter of the conversations' means: rooms, noises, microphones.
+The projection makes W the identity and B diagonal; what is kept of C is its diagonal there."""
+import sys
+
+import numpy as np
+from scipy.linalg import eigh
+
+from conversations import Corpus, training_set
+from encoder import Encoder
+
+
+def truth(turns, steps, step_seconds):
+    names = sorted({s for _, _, s in turns})
+    middle, active = (np.arange(steps) + 0.5) * step_seconds, np.zeros((steps, len(names)), bool)
+    for begin, end, name in turns:
+        active[(middle >= begin) & (middle < end), names.index(name)] = True
+    return active
+
+
+def moving_mean(x, reach):
+    return np.convolve(np.pad(x, reach, mode="edge"), np.ones(2 * reach + 1) / (2 * reach + 1), "valid")
+
+
+def alone(active, logits):
+    """the index of the only speaker of each step, or -1"""
+    speech = moving_mean(np.clip(logits, -3, 3), 6) > 0
+    return np.where((active.sum(1) == 1) & speech, active.argmax(1), -1)
+
+
+def seconds_scatter(embeddings, who, chunk=25, skip=10):
+    """scatter of means of one second around their speaker's mean, and its degrees of freedom"""
+    scatter, freedom, means, a = np.zeros((embeddings.shape[1],) * 2), 0, {}, 0
+    while a < len(who):
+        b = a
+        while b < len(who) and who[b] == who[a]:
+            b += 1
+        for i in range(a + skip, b - chunk + 1, chunk) if who[a] >= 0 else ():
+            means.setdefault(who[a], []).append(embeddings[i : i + chunk].mean(0))
+        a = b
+    for x in means.values():
+        if len(x) >= 4:
+            x = np.array(x) - np.mean(x, 0)
+            scatter += x.T @ x
+            freedom += len(x) - 1
+    return scatter, freedom
+
+
+def backend(encoder, conversations):
+    dim = int(encoder.meta["embedding_dim"])
+    within, steps_count, second, second_count, means = np.zeros((dim, dim)), 0, np.zeros((dim, dim)), 0, []
+    for samples, turns in conversations:
+        e, logits = encoder(samples)
+        active = truth(turns, len(e), encoder.step_seconds)
+        who = alone(active, logits)
+        scatter, freedom = seconds_scatter(e, who)
+        second += scatter
+        second_count += freedom
+        settled = np.ones(len(who), bool)
+        for back in range(1, 9):
+            settled[back:] &= who[back:] == who[:-back]
+        settled[:8] = False
+        here = []
+        for speaker in range(active.shape[1]):
+            x = e[settled & (who == speaker)]
+            if len(x) < 60:
+                continue
+            here.append((x.mean(0), 20 / len(x)))
+            x = x[::3] - x.mean(0)
+            within += x.T @ x
+            steps_count += len(x)
+        if len(here) > 1:
+            means.append((np.array([m for m, _ in here]), np.array([v for _, v in here])))
+    within, second = within / steps_count, second / second_count
+    centres = np.array([m.mean(0) for m, _ in means])
+    scatter, freedom = np.zeros((dim, dim)), 0
+    for m, _ in means:
+        scatter += (m - m.mean(0)).T @ (m - m.mean(0))
+        freedom += len(m) - 1
+    between = scatter / freedom - second * np.mean(np.concatenate([v for _, v in means]))
+    rooms = centres - centres.mean(0)
+    rooms = rooms.T @ rooms / (len(rooms) - 1) - between * np.mean([1 / len(m) for m, _ in means])
+    value, vector = eigh(between, within)
+    order = np.argsort(-value)
+    vector = vector[:, order]
+    return {
+        "tracker.projection": vector.T,
+        "tracker.mean": centres.mean(0),
+        "tracker.between": np.maximum(value[order], 1e-4),
+        "tracker.room": np.maximum(np.diag(vector.T @ rooms @ vector), 1e-5),
+    }
+
+
+if __name__ == "__main__":
+    model, data, out = sys.argv[1:]
+    tensors = backend(Encoder(model), training_set(Corpus(data)))
+    np.savez(out, **{name: np.ascontiguousarray(x, np.float32) for name, x in tensors.items()})
+    for name, x in tensors.items():
+        print(name, x.shape, float(np.abs(x).max()))

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+# Tests of the rill program: program_NAME.sh PROGRAM MAKE_AUDIO MODEL; exit code 77 is skipped.
+if(NOT TARGET rill_program)
+  return()
+endif()
+pkg_check_modules(sndfile REQUIRED IMPORTED_TARGET sndfile)
+add_executable(make_audio make_audio.c)
+target_link_libraries(make_audio PRIVATE rill_flags PkgConfig::sndfile m)
+
+function(rill_add_program_test name)
+  add_test(NAME program_${name} COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/program_${name}.sh $<TARGET_FILE:rill_program>
+    $<TARGET_FILE:make_audio> ${RILL_EMBEDDED_MODEL})
+  set_tests_properties(program_${name} PROPERTIES TIMEOUT 300 SKIP_RETURN_CODE 77
+    FAIL_REGULAR_EXPRESSION "LeakSanitizer;AddressSanitizer;runtime error:;ThreadSanitizer" ${ARGN})
+endfunction()
+
+foreach(name usage input output resume rate speakers embed display)
+  rill_add_program_test(${name})
+endforeach()
+rill_add_program_test(live RUN_SERIAL ON)
+# Parts of the program, each with the files it is made of.
+function(rill_add_part_test name)
+  list(TRANSFORM ARGN PREPEND ${PROJECT_SOURCE_DIR}/demos/rill/ OUTPUT_VARIABLE parts)
+  rill_add_test(${name} ${name}.c PkgConfig::criterion PkgConfig::jansson)
+  target_sources(${name} PRIVATE ${parts})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/demos/rill)
+endfunction()
+if(NOT RILL_SANITIZE MATCHES thread)
+  pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson)
+  rill_add_part_test(program_text text.c)
+  rill_add_part_test(program_turn_log turn_log.c message.c text.c)
+  rill_add_part_test(program_activity activity.c)
+endif()
+
+add_test(NAME example_01_attention COMMAND 01_attention)
+add_test(NAME example_03_fork_a_state COMMAND 03_fork_a_state ${RILL_EMBEDDED_MODEL})

@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The display on a terminal gives the terminal back; off one, or when asked, there is none.
+. "$(dirname "$0")/program_functions.sh"
+command -v script >/dev/null || { echo "SKIPPED: script (util-linux) is not installed" >&2; exit 77; }
+escape=$(printf '\033')
+"$make_audio" talk talk.wav 16000 1 12
+
+# on_terminal COMMAND: standard output is a terminal; what it got is in screen
+on_terminal() { env -u NO_COLOR TERM=${terminal:-xterm} script -qefc "stty cols 72 rows 20; $1" screen >/dev/null </dev/null; }
+given_back() {
+    grep -q "$escape\[?1049h" screen || fail "$1: nothing was drawn"
+    tail -c 3000 screen | grep -q "$escape\[?25h.*$escape\[?1049l" || fail "$1: the terminal is not given back"
+}
+drawn() { grep -q "$escape\[?1049h" screen; }
+
+on_terminal "'$rill' track talk.wav" || fail "track on a terminal"
+given_back "track"
+grep -q 'S1 .*█' screen || fail "no row of a speaker"
+grep -q 'real-time factor' screen || fail "no footer"
+on_terminal "NO_COLOR=1 '$rill' track talk.wav"
+drawn && fail "drawn in spite of NO_COLOR"
+grep -q '^\[00:0' screen || fail "no lines in spite of NO_COLOR"
+terminal=dumb on_terminal "'$rill' track talk.wav"
+drawn && fail "drawn on a dumb terminal"
+for option in --json --quiet; do
+    on_terminal "'$rill' track $option talk.wav"
+    drawn && fail "drawn in spite of $option"
+done
+
+# a signal in the middle of a recording that does not end: Ctrl-C, a polite end, a crash
+"$make_audio" constant long.wav 16000 0.001 1600000
+for signal in TERM INT SEGV; do
+    rm -f screen pid sound
+    mkfifo sound
+    (head -c 2000000 long.wav && exec sleep 60) >sound &
+    feeder=$!
+    (
+        for ((i = 0; i < 600; i++)); do
+            grep -q 'now:' screen 2>/dev/null && break
+            sleep 0.05
+        done
+        kill -$signal "$(cat pid)"
+        kill $feeder
+    ) &
+    ASAN_OPTIONS=${ASAN_OPTIONS:-}:handle_segv=0 \
+        on_terminal "echo \$\$ >pid; exec '$rill' track - <sound" || true
+    wait
+    given_back "SIG$signal"
+done
+finish

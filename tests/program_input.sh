@@ -1,0 +1,127 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Inputs that are broken or strange: a clear error or a right result, never a crash.
+. "$(dirname "$0")/program_functions.sh"
+model=$3
+
+seconds_are() { # SECONDS: the end event says so
+    awk -v wanted="$1" -F'"seconds": ' '/"event": "end"/ { d = $2 - wanted; found = d < 0.001 && d > -0.001 }
+        END { exit !found }' out || fail "the end is not at $1 s: $(tail -1 out)"
+}
+
+"$make_audio" talk good.wav 16000 1 6
+
+run 1 track missing.wav
+said 'missing\.wav'
+run 1 track .
+said '\.'
+: >empty.wav
+run 1 track empty.wav
+said 'empty\.wav'
+echo 'this is no recording' >text.wav
+run 1 track text.wav
+said 'text\.wav'
+head -c 30 good.wav >header.wav
+run 1 track header.wav
+said 'header\.wav'
+
+# a good recording beside a bad one is tracked
+run 1 track --json missing.wav good.wav
+told '"event": "end", "file": "good.wav"'
+
+# cut off in the middle: what is there is tracked, or refused by name
+head -c 100000 good.wav >cut.wav
+code=0
+"$rill" track --json cut.wav >out 2>err || code=$?
+if [ $code = 0 ]; then seconds_are 1.562; else said 'cut\.wav'; fi
+sane $code $code "track cut.wav"
+
+# FLAC under the name of WAV is what its bytes say
+"$make_audio" talk true.flac 16000 1 6
+cp true.flac mislabelled.wav
+run 0 track --json true.flac
+cp out wanted
+run 0 track --json mislabelled.wav
+same out wanted "the name of a file changes what is heard"
+
+"$make_audio" constant nan.wav 16000 nan 32000
+run 0 track --json nan.wav
+seconds_are 2
+said '32000 samples'
+! grep -q '"turn"' out || fail "turns in a file of NaN"
+! grep -qi 'nan,' out || fail "NaN in JSON"
+"$make_audio" constant inf.wav 16000 inf 32000
+run 0 track --json inf.wav
+seconds_are 2
+"$make_audio" constant one.wav 16000 0.5 1
+run 0 track --json one.wav
+seconds_are 0
+"$make_audio" constant none.wav 16000 0 0
+run 0 track --json none.wav
+seconds_are 0
+"$make_audio" constant zero.wav 16000 0 48000
+run 0 track --json zero.wav
+seconds_are 3
+! grep -q '"turn"' out || fail "turns in silence"
+
+# a recording without speech has no voice
+for file in one none nan; do
+    run 1 embed $file.wav
+    told '"error"'
+    run 1 enroll Nobody $file.wav
+    said "$file"
+done
+
+# any rate, any number of channels: the right length, and one channel by its number
+"$make_audio" talk 8k.wav 8000 1 6
+"$make_audio" talk 192k.wav 192000 1 6
+"$make_audio" talk eight.wav 16000 8 6
+for file in 8k 192k eight; do
+    run 0 track --json $file.wav
+    seconds_are 6
+done
+run 0 track --json good.wav
+cp out wanted
+run 0 track --json eight.wav
+same out wanted "eight equal channels are not heard as one"
+run 0 track --json --channel 8 eight.wav
+same out wanted "channel 8 of equal ones is not heard as one"
+run 1 track --channel 9 eight.wav
+said '9'
+
+# standard input
+"$rill" track --json - <good.wav >out 2>err || fail "standard input is not read"
+same out wanted "standard input is heard otherwise"
+
+# models
+run 1 model missing.safetensors
+said 'missing\.safetensors'
+run 1 track --model good.wav good.wav
+said 'good\.wav'
+head -c 100000 "$model" >cut.safetensors
+run 1 track --model cut.safetensors good.wav
+said 'cut\.safetensors'
+run 0 model "$model"
+cp out wanted
+run 0 model
+same out wanted "the embedded model is not the shipped one"
+run 0 model --json
+told '"fingerprint": "[0-9a-f]{16}"'
+
+# a setting that cannot be met
+run 2 track --latency 0.001 good.wav
+said '0\.00'
+
+# RTTM
+run 1 eval missing.rttm missing.rttm
+said 'missing\.rttm'
+printf 'SPEAKER a 1 x 1 <NA> <NA> S1 <NA> <NA>\n' >broken.rttm
+run 1 eval broken.rttm broken.rttm
+said 'broken\.rttm'
+run 1 track --reference broken.rttm good.wav
+
+# control characters of a file's name never reach the terminal
+printf x >"$(printf 'evil\033[2J.wav')"
+run 1 track "$(printf 'evil\033[2J.wav')"
+! grep -q "$(printf '\033')" err || fail "a control character came through"
+finish

@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Outputs that cannot be written: said, exit code 5.
+. "$(dirname "$0")/program_functions.sh"
+"$make_audio" talk talk.wav 16000 1 12
+printf 'SPEAKER talk 1 0 4 <NA> <NA> S1 <NA> <NA>\n' >talk.rttm
+
+for command in "track talk.wav" "track --json talk.wav" "embed talk.wav" "eval talk.rttm talk.rttm" model --help; do
+    for full in /dev/full closed pipe; do
+        code=0
+        case $full in
+        /dev/full) "$rill" $command >/dev/full 2>err || code=$? ;;
+        closed) "$rill" $command >&- 2>err || code=$? ;;
+        pipe) # of which nobody reads: the program's own exit code, not the pipe's
+            mkfifo nobody
+            (exec 3<nobody; exec 3<&-; touch read_end_closed) &
+            (
+                exec >nobody
+                while [ ! -e read_end_closed ]; do sleep 0.01; done
+                "$rill" $command 2>err
+            ) || code=$?
+            wait
+            rm -f nobody read_end_closed
+            ;;
+        esac
+        sane 5 $code "$command to $full"
+        said 'could not be written'
+    done
+done
+
+run 5 track --rttm /dev/full talk.wav
+said '/dev/full'
+run 5 track --rttm-corrected /dev/full talk.wav
+said '/dev/full'
+run 5 track --rttm no/such/folder.rttm talk.wav
+said 'no/such/folder\.rttm'
+run 5 track --save-state no/such/folder talk.wav
+said 'no/such/folder'
+run 5 enroll Anna --force --speakers /dev/null/speakers.json talk.wav || true
+finish

@@ -1,0 +1,71 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Voices are enrolled, found again, renamed, removed; their file is private and bound to its model.
+. "$(dirname "$0")/program_functions.sh"
+model=$3
+"$make_audio" voice low.wav 16000 0 12
+"$make_audio" voice high.wav 16000 1 12
+"$make_audio" voice short.wav 16000 1 1.2
+
+run 1 identify low.wav
+said 'enroll'
+run 0 speakers
+[ ! -s out ] || fail "somebody is enrolled before anybody was"
+run 0 enroll Low low.wav
+run 0 enroll 'Hannah Überlang' high.wav
+file=$XDG_DATA_HOME/rill/speakers.json
+[ "$(stat -c %a "$file")" = 600 ] || fail "the speaker file can be read by others"
+run 0 speakers --json
+[ "$(grep -c '"name"' out)" = 2 ] || fail "not two speakers"
+
+run 0 identify --json low.wav high.wav
+sed -n 1p out | grep -q '"name": "Low"}$' || fail "the low voice is not known again: $(sed -n 1p out)"
+sed -n 2p out | grep -q '"name": "Hannah Überlang"}$' || fail "the high voice is not known again"
+sed -n 1p out | grep -qE '^\{"path": "low.wav", "matches": \[\{"name": "Low", "score": [0-9.]+, "cosine": [0-9.-]+\}, ' ||
+    fail "the keys of identify: $(sed -n 1p out)"
+run 0 identify --threshold 1 low.wav
+run 1 identify --json missing.wav low.wav
+told '^\{"path": "missing.wav", "error": "'
+[ "$(wc -l <out)" = 2 ] || fail "a failing recording takes its line away"
+
+# a tracked voice is called by its name
+run 0 track --json low.wav
+told '"name": "Low"'
+run 0 track --json --speakers= low.wav
+! grep -q '"name": "Low"' out || fail "a name although --speakers is empty"
+
+# the same name again adds; too little is refused, with what is missing
+before=$(grep -o '"total_seconds": [0-9.]*' <("$rill" enroll --json Low low.wav))
+run 0 enroll --json Low low.wav
+[ "$before" != "$(grep -o '"total_seconds": [0-9.]*' out)" ] || fail "enrolling again adds nothing"
+run 1 enroll Short short.wav
+said 'missing'
+run 0 enroll --force Short short.wav
+
+run 0 speakers rename Short Shorty
+run 1 speakers rename Nobody Anybody
+run 1 speakers rename Shorty Low
+run 0 speakers remove Shorty
+run 1 speakers remove Shorty
+said 'Shorty'
+run 1 enroll "$(printf 'a\nb')" low.wav
+
+# what was asked for must be there
+run 1 track --speakers missing.json low.wav
+said 'missing\.json'
+run 1 identify --speakers missing.json low.wav
+echo '{"broken' >broken.json
+for command in track identify speakers; do
+    run 1 $command --speakers broken.json $([ $command = speakers ] || echo low.wav)
+    said 'broken\.json'
+done
+run 1 enroll Low --speakers broken.json low.wav
+[ "$(cat broken.json)" = '{"broken' ] || fail "a broken speaker file was written over"
+
+# another model: the last weight is another
+cp "$model" other.safetensors
+size=$(stat -c %s other.safetensors)
+printf '\1' | dd of=other.safetensors bs=1 seek=$((size - 4)) conv=notrunc status=none
+run 1 identify --model other.safetensors low.wav
+said 'enroll'
+finish

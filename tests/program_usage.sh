@@ -1,0 +1,51 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Every command explains itself; what makes no sense ends with exit code 2 and a hint.
+. "$(dirname "$0")/program_functions.sh"
+
+run 0 --help
+told 'rill listen'
+run 0 --version
+told '^rill [0-9]+\.[0-9]+\.[0-9]+'
+for command in listen track devices enroll identify speakers embed eval model; do
+    "$rill" --help | grep -q "^  $command " || fail "rill --help lacks $command"
+    run 0 help $command
+    told "Usage: rill $command"
+    told '--json'
+    cp out told_by_help
+    run 0 $command --help
+    same out told_by_help "rill help $command and rill $command --help differ"
+    run 0 $command -h
+    run 0 $command --version
+    run 2 $command --no-such-option
+    said "rill $command --help"
+done
+run 2
+run 2 no-such-command
+said '"no-such-command"'
+run 2 help no-such-command
+run 2 track
+run 2 track --latency soon a.wav
+said '"soon"'
+run 2 track --latency nan a.wav
+run 2 track --channel 0 a.wav
+run 2 track --channel left a.wav
+run 2 track --max-speakers 2.5 a.wav
+run 2 track --max-speakers 1000 a.wav
+run 2 track --save-state s a.wav b.wav
+run 2 track --resume s --latency 1 a.wav
+run 2 eval a.rttm
+run 2 eval --collar -1 a.rttm b.rttm
+run 2 enroll Anna
+run 2 enroll "" a.wav
+run 2 enroll "$(printf '%0100d' 0)" a.wav
+run 2 enroll Anna --listen 5 a.wav
+run 2 embed
+run 2 embed --list l.tsv a.wav
+run 2 embed --start -1 a.wav
+run 2 speakers forget Anna
+run 2 speakers rename Anna
+run 2 listen a.wav
+run 2 devices a.wav
+run 2 model a b
+finish

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rill/stream/listener.h>
+
+#include "encoder/safetensors.h"
+#include "random_numbers.h"
+#include "synthetic_voice.h"
+#include "the_model.h"
+
+#define GOLDEN RILL_TESTS "/../models/speaker-v0.golden.safetensors"
+
+enum { DIM_MAX = 1024 };
+static size_t dim;
+static rill_safetensors golden;
+
+static void open_model(void) {
+    rill_error why = {""};
+    open_the_model();
+    cr_assert_eq(rill_safetensors_open(GOLDEN, &golden, &why), RILL_OK, "%s", why.message);
+    dim = info->embedding_dim;
+    cr_assert_leq(dim, DIM_MAX);
+}
+
+static void close_model(void) {
+    close_the_model();
+    rill_safetensors_free(&golden);
+}
+
+TestSuite(embedder, .init = open_model, .fini = close_model);
+
+static rill_embedder *open_embedder(unsigned sample_rate_hz) {
+    rill_embedder *embedder;
+    rill_error why = {""};
+    cr_assert_eq(rill_embedder_open(model, sample_rate_hz, &embedder, &why), RILL_OK, "%s", why.message);
+    return embedder;
+}
+
+/* Seconds of speech; the embedding of all samples in one block. */
+static double embed(unsigned sample_rate_hz, size_t count, const float *samples, float *embedding) {
+    rill_embedder *embedder = open_embedder(sample_rate_hz);
+    rill_embedder_push(embedder, count, samples);
+    double seconds = rill_embedder_finish(embedder, embedding);
+    rill_embedder_close(embedder);
+    return seconds;
+}
+
+static double cosine(const float *a, const float *b) {
+    double ab = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < dim; i++) {
+        ab += (double)a[i] * (double)b[i];
+        aa += (double)a[i] * (double)a[i];
+        bb += (double)b[i] * (double)b[i];
+    }
+    return ab / sqrt(aa * bb);
+}
+
+Test(embedder, is_the_weighted_mean_of_the_golden_steps) {
+    const rill_tensor *samples = rill_safetensors_tensor(&golden, "in.samples");
+    const rill_tensor *steps = rill_safetensors_tensor(&golden, "out.embedding");
+    const float *value = rill_tensor_f32(steps);
+    const float *logit = rill_tensor_f32(rill_safetensors_tensor(&golden, "out.speech_logit"));
+    double sum[DIM_MAX] = {0}, square = 0, weight = 0;
+    for (size_t t = 0; t < steps->count / dim; t++) {
+        if ((double)t < info->skipped_start_seconds * info->steps_per_second) continue;
+        double probability = 1 / (1 + exp(-(double)logit[t]));
+        weight += probability;
+        for (size_t i = 0; i < dim; i++) sum[i] += probability * (double)value[t * dim + i];
+    }
+    for (size_t i = 0; i < dim; i++) square += sum[i] * sum[i];
+    float embedding[DIM_MAX];
+    double seconds = embed(info->sample_rate_hz, samples->count, rill_tensor_f32(samples), embedding);
+    cr_assert(fabs(seconds - weight / info->steps_per_second) < 1e-4 * seconds, "%g s, not %g", seconds,
+              weight / info->steps_per_second);
+    for (size_t i = 0; i < dim; i++)
+        cr_assert(fabs((double)embedding[i] - sum[i] / sqrt(square)) < 1e-4, "value %zu", i);
+}
+
+static float *voice(unsigned sample_rate_hz, double seconds, size_t *count) {
+    *count = (size_t)(seconds * sample_rate_hz);
+    float *samples = malloc((*count + 1) * sizeof *samples);
+    for (size_t i = 0; i < *count; i++) samples[i] = synthetic_voice((double)i / sample_rate_hz, 1.2);
+    return samples;
+}
+
+Test(embedder, blocks_of_any_size_give_the_same_bits) {
+    const unsigned rate[] = {16000, 48000, 44100, 8000};
+    unsigned long long seed = 4;
+    random_seed(seed);
+    for (size_t r = 0; r < 4; r++) {
+        size_t count;
+        float *samples = voice(rate[r], 0.9, &count), whole[DIM_MAX], cut[DIM_MAX];
+        double seconds = embed(rate[r], count, samples, whole);
+        rill_embedder *embedder = open_embedder(rate[r]);
+        for (int trial = 0; trial < 4; trial++) { /* the same embedder again: a reset leaves no trace */
+            size_t largest = (size_t[]){1, 7, 700, 50000}[trial];
+            for (size_t done = 0; done < count;) {
+                size_t block = random_below(largest + 1);
+                if (block > count - done) block = count - done;
+                rill_embedder_push(embedder, block, samples + done);
+                done += block;
+            }
+            cr_assert_eq(rill_embedder_finish(embedder, cut), seconds);
+            cr_assert_eq(rill_embedder_speech_seconds(embedder), seconds);
+            cr_assert_arr_eq(whole, cut, dim * sizeof *cut, "seed %llu rate %u blocks up to %zu", seed,
+                             rate[r], largest);
+            rill_embedder_reset(embedder);
+        }
+        rill_embedder_close(embedder);
+        free(samples);
+    }
+}
+
+Test(embedder, the_rate_hardly_matters) {
+    size_t count;
+    float own[DIM_MAX], other[DIM_MAX], *samples = voice(16000, 2, &count);
+    embed(16000, count, samples, own);
+    free(samples);
+    const unsigned rate[] = {48000, 44100, 192000};
+    for (size_t r = 0; r < 3; r++) {
+        samples = voice(rate[r], 2, &count);
+        embed(rate[r], count, samples, other);
+        cr_assert_gt(cosine(own, other), 0.995, "%u Hz: %g", rate[r], cosine(own, other));
+        free(samples);
+    }
+}
+
+Test(embedder, nothing_heard_is_nothing) {
+    float embedding[DIM_MAX], silence[4000] = {0};
+    const size_t count[] = {0, 1, 399, 400, 4000};
+    for (size_t i = 0; i < 5; i++) {
+        embedding[0] = 7;
+        cr_assert_eq(embed(16000, count[i], silence, embedding), 0, "%zu samples", count[i]);
+        for (size_t k = 0; k < dim; k++) cr_assert_eq(embedding[k], 0);
+    }
+    rill_error why = {""};
+    rill_embedder *embedder;
+    const unsigned rate[] = {0, 2000000};
+    for (size_t i = 0; i < 2; i++) {
+        cr_assert_eq(rill_embedder_open(model, rate[i], &embedder, &why), RILL_BAD_ARGUMENT);
+        cr_assert_null(embedder);
+    }
+    rill_embedder_close(NULL);
+}
+
+Test(embedder, what_no_sample_can_be_is_silence) {
+    size_t count;
+    float *samples = voice(16000, 2, &count), *bad = malloc(count * sizeof *bad), a[DIM_MAX], b[DIM_MAX];
+    const float value[] = {NAN, INFINITY, -INFINITY, 1001, -1e30F};
+    memcpy(bad, samples, count * sizeof *bad);
+    random_seed(5);
+    for (int i = 0; i < 200; i++) {
+        size_t place = random_below(count);
+        samples[place] = 0;
+        bad[place] = value[i % 5];
+    }
+    double seconds = embed(16000, count, samples, a);
+    cr_assert_eq(embed(16000, count, bad, b), seconds);
+    cr_assert_arr_eq(a, b, dim * sizeof *a);
+    cr_assert(fabs(cosine(a, a) - 1) < 1e-9 && seconds > 0);
+    free(samples);
+    free(bad);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <rill/stream/listener.h>
+
+#include "listener_memory.h"
+#include "random_numbers.h"
+#include "synthetic_voice.h"
+#include "the_model.h"
+
+enum { SECONDS = 8, EVENTS_MAX = 256 };
+
+TestSuite(saved_listener, .init = open_the_model, .fini = close_the_model);
+
+static rill_listener *open_listener(unsigned sample_rate_hz) {
+    rill_listener_settings settings = rill_listener_defaults(model);
+    settings.sample_rate_hz = sample_rate_hz;
+    rill_listener *listener;
+    rill_error why = {""};
+    cr_assert_eq(rill_listener_open(model, &settings, NULL, &listener, &why), RILL_OK, "%s", why.message);
+    return listener;
+}
+
+static float *talk(unsigned sample_rate_hz, size_t *count) {
+    *count = (size_t)SECONDS * sample_rate_hz;
+    float *samples = malloc(*count * sizeof *samples);
+    for (size_t i = 0; i < *count; i++) {
+        double time = (double)i / sample_rate_hz;
+        samples[i] = fmod(time, 3.1) < 2.3 ? synthetic_voice(time, fmod(time, 6.2) < 3.1 ? 1 : 1.6) : 0;
+    }
+    return samples;
+}
+
+/* One line an event, so that two accounts can be compared. */
+typedef struct account {
+    size_t count;
+    char line[EVENTS_MAX][256];
+} account;
+
+static void poll_all(rill_listener *listener, account *told) {
+    for (rill_event e; rill_listener_poll(listener, &e);) {
+        cr_assert_lt(told->count, EVENTS_MAX);
+        snprintf(told->line[told->count++], sizeof *told->line, "%d %a %a %a %u %u %s %a %a", (int)e.kind,
+                 e.start, e.end, e.decided_at, e.speaker, e.from_speaker, e.name, (double)e.score,
+                 (double)e.cosine);
+    }
+}
+
+static void push_all(rill_listener *listener, size_t count, const float *samples, account *told) {
+    for (size_t done = 0; done < count;) {
+        done += rill_listener_push(listener, count - done, samples + done);
+        if (told) poll_all(listener, told);
+    }
+}
+
+static unsigned char *saved(const rill_listener *listener, size_t *size) {
+    *size = rill_listener_saved_size(listener);
+    unsigned char *bytes = malloc(*size);
+    rill_listener_save(listener, bytes);
+    return bytes;
+}
+
+static rill_listener *loaded(const unsigned char *bytes, size_t size) {
+    rill_listener *listener;
+    rill_error why = {""};
+    cr_assert_eq(rill_listener_load(model, "state", bytes, size, &listener, &why), RILL_OK, "%s",
+                 why.message);
+    return listener;
+}
+
+static void assert_same(const account *a, const account *b) {
+    cr_assert_eq(a->count, b->count, "%zu and %zu events", a->count, b->count);
+    for (size_t i = 0; i < a->count; i++) cr_assert_str_eq(a->line[i], b->line[i]);
+}
+
+Test(saved_listener, goes_on_bit_for_bit_wherever_it_was_cut) {
+    const unsigned rate[] = {16000, 44100};
+    unsigned long long seed = 77;
+    for (size_t r = 0; r < 2; r++) {
+        size_t count, size, same_size;
+        float *samples = talk(rate[r], &count);
+        static account whole, cut;
+        whole.count = 0;
+        rill_listener *straight = open_listener(rate[r]);
+        push_all(straight, count, samples, &whole);
+        unsigned char *end = saved(straight, &size);
+        rill_listener_finish(straight);
+        poll_all(straight, &whole);
+        rill_listener_close(straight);
+        cr_assert_geq(whole.count, 3);
+        random_seed(seed + r);
+        for (int trial = 0; trial < 2; trial++) {
+            rill_listener *listener = open_listener(rate[r]);
+            cut.count = 0;
+            for (size_t done = 0; done < count;) {
+                size_t part = random_below(trial ? count / 2 : rate[r] / 10);
+                if (part > count - done) part = count - done;
+                /* Events not polled are part of what is saved. */
+                push_all(listener, part, samples + done, random_below(2) ? &cut : NULL);
+                done += part;
+                unsigned char *bytes = saved(listener, &same_size);
+                cr_assert_eq(size, same_size, "the size never changes");
+                rill_listener_close(listener);
+                listener = loaded(bytes, size);
+                free(bytes);
+            }
+            poll_all(listener, &cut);
+            unsigned char *same_end = saved(listener, &same_size);
+            if (!trial) cr_assert_eq(rill_listener_look(listener).samples, count);
+            rill_listener_finish(listener);
+            poll_all(listener, &cut);
+            assert_same(&whole, &cut);
+            free(same_end);
+            rill_listener_close(listener);
+        }
+        free(end);
+        free(samples);
+    }
+}
+
+Test(saved_listener, saving_changes_nothing_and_loading_makes_a_twin) {
+    size_t count, size, twin_size;
+    float *samples = talk(16000, &count);
+    static account told, twin_told;
+    rill_listener *listener = open_listener(16000);
+    push_all(listener, count / 2, samples, &told);
+    unsigned char *bytes = saved(listener, &size), *again = saved(listener, &twin_size);
+    cr_assert_arr_eq(bytes, again, size, "saving twice gives the same");
+    rill_listener *twin = loaded(bytes, size);
+    told.count = 0;
+    push_all(listener, count / 2, samples + count / 2, &told);
+    push_all(twin, count / 2, samples + count / 2, &twin_told);
+    assert_same(&told, &twin_told);
+    free(again);
+    again = saved(twin, &twin_size);
+    free(bytes);
+    bytes = saved(listener, &size);
+    cr_assert_arr_eq(bytes, again, size, "and so do the two, later");
+    cr_assert_eq(rill_listener_get_settings(twin)->sample_rate_hz, 16000);
+    rill_listener_close(listener);
+    rill_listener_close(twin);
+    free(bytes);
+    free(again);
+    free(samples);
+}
+
+Test(saved_listener, is_refused_when_not_whole_and_unchanged) {
+    size_t count, size;
+    float *samples = talk(16000, &count);
+    rill_listener *listener = open_listener(16000), *none;
+    rill_error why = {""};
+    push_all(listener, count / 3, samples, NULL);
+    unsigned char *bytes = saved(listener, &size), *longer = malloc(size + 1);
+    rill_listener_close(listener);
+    for (size_t cut = 0; cut < size; cut += cut < 200 ? 1 : size / 60 + 1) {
+        cr_assert_eq(rill_listener_load(model, "state", bytes, cut, &none, &why), RILL_BAD_FORMAT, "%zu",
+                     cut);
+        cr_assert_null(none);
+        cr_assert_not_null(strstr(why.message, "state"));
+    }
+    memcpy(longer, bytes, size);
+    longer[size] = 0;
+    cr_assert_eq(rill_listener_load(model, "state", longer, size + 1, &none, &why), RILL_BAD_FORMAT);
+    for (size_t place = 0; place < size; place += place < 200 ? 1 : size / 100 + 1) {
+        bytes[place] ^= 0x10;
+        cr_assert_eq(rill_listener_load(model, "state", bytes, size, &none, NULL), RILL_BAD_FORMAT,
+                     "byte %zu", place);
+        bytes[place] ^= 0x10;
+    }
+    listener = loaded(bytes, size);
+    rill_listener_close(listener);
+    char *fingerprint = strstr((char *)bytes + 32, info->fingerprint);
+    cr_assert_not_null(fingerprint);
+    fingerprint[3] = fingerprint[3] == '0' ? '1' : '0';
+    rill_saved_listener_seal(bytes, size);
+    cr_assert_eq(rill_listener_load(model, "state", bytes, size, &none, &why), RILL_WRONG_MODEL);
+    cr_assert_not_null(strstr(why.message, "enrol"));
+    free(bytes);
+    free(longer);
+    free(samples);
+}
