@@ -11,14 +11,18 @@
 #include <string.h>
 #include <sys/stat.h>
 
-extern const conformance_family conformance_feature_maps, conformance_onnx_attention,
+extern const conformance_family conformance_feature_maps, conformance_fla, conformance_onnx_attention,
     conformance_onnx_convolution, conformance_onnx_linear_attention, conformance_softmax;
 
 /* Every family that knows a case runs it: the same values may be had by several ways. */
 static const conformance_family *const families[] = {
-    &conformance_onnx_attention,   &conformance_onnx_linear_attention,
-    &conformance_onnx_convolution, &conformance_feature_maps,
-    &conformance_softmax,          NULL,
+    &conformance_onnx_attention,
+    &conformance_onnx_linear_attention,
+    &conformance_onnx_convolution,
+    &conformance_feature_maps,
+    &conformance_fla,
+    &conformance_softmax,
+    NULL,
 };
 
 typedef struct tally {

@@ -7,12 +7,6 @@
 
 static const double tolerance = 1e-5;
 
-typedef struct onnx_linear {
-    rill_attention_shape shape;
-    size_t batches, length;
-    const conformance_tensor *query, *key, *value, *past, *decay, *beta; /* the last three NULL when absent */
-} onnx_linear;
-
 static rill_update_rule rule_of(const conformance_case *c) {
     static const char *const names[] = {"linear", "gated", "delta", "gated_delta"};
     const char *name = conformance_text(c, "update_rule");
@@ -21,57 +15,43 @@ static rill_update_rule rule_of(const conformance_case *c) {
     return RILL_RULE_GATED_DELTA; /* the operator's default */
 }
 
-static bool read_case(conformance_case *c, onnx_linear *a) {
-    if (!conformance_need(c, "in.query", &a->query) || !conformance_need(c, "in.key", &a->key) ||
-        !conformance_need(c, "in.value", &a->value))
+static bool read_case(conformance_case *c, recurrence *r) {
+    const conformance_tensor *query, *key, *value, *past = conformance_find(c, "in.past_state"),
+                                                   *decay = conformance_find(c, "in.decay"),
+                                                   *beta = conformance_find(c, "in.beta");
+    if (!conformance_need(c, "in.query", &query) || !conformance_need(c, "in.key", &key) ||
+        !conformance_need(c, "in.value", &value))
         return false;
-    a->past = conformance_find(c, "in.past_state");
-    a->decay = conformance_find(c, "in.decay");
-    a->beta = conformance_find(c, "in.beta");
-    a->batches = a->query->shape[0];
-    a->length = a->query->shape[1];
-    rill_attention_shape *shape = &a->shape;
-    shape->rule = rule_of(c);
-    shape->heads = (size_t)conformance_number(c, "kv_num_heads", 1);
-    shape->query_heads = (size_t)conformance_number(c, "q_num_heads", 1);
-    shape->key_dim = a->key->shape[2] / shape->heads;
-    shape->value_dim = a->value->shape[2] / shape->heads;
+    size_t heads = (size_t)conformance_number(c, "kv_num_heads", 1);
+    r->shape = (rill_attention_shape){.rule = rule_of(c),
+                                      .heads = heads,
+                                      .query_heads = (size_t)conformance_number(c, "q_num_heads", 1),
+                                      .key_dim = key->shape[2] / heads,
+                                      .value_dim = value->shape[2] / heads};
     double scale = conformance_number(c, "scale", 0); /* 0 is absent */
-    shape->scale = (float)(scale != 0 ? scale : 1 / sqrt((double)shape->key_dim));
-    if (a->decay)
-        shape->decay = a->decay->shape[2] == shape->heads ? RILL_DECAY_STEP_HEAD : RILL_DECAY_STEP_KEY;
+    r->shape.scale = (float)(scale != 0 ? scale : 1 / sqrt((double)r->shape.key_dim));
+    if (decay) r->shape.decay = decay->shape[2] == heads ? RILL_DECAY_STEP_HEAD : RILL_DECAY_STEP_KEY;
+    r->batches = query->shape[0];
+    r->steps = (rill_sequence){.length = query->shape[1],
+                               .queries = query->values,
+                               .keys = key->values,
+                               .values = value->values,
+                               .log_decay = decay ? decay->values : NULL,
+                               .beta = beta ? beta->values : NULL,
+                               .beta_is_shared = beta && beta->shape[2] == 1};
+    r->past = past ? past->values : NULL;
     return true;
 }
 
-static const float *batch_of(const onnx_linear *a, const conformance_tensor *tensor, size_t batch) {
-    return tensor ? tensor->values + batch * tensor->count / a->batches : NULL;
+static void expect(conformance_case *c, const recurrence *r, const void *unused) {
+    (void)unused;
+    conformance_expect(c, "out.output", r->output, tolerance);
+    conformance_expect(c, "out.present_state", r->S, tolerance);
 }
 
 static void run(conformance_case *c) {
-    onnx_linear a = {0};
-    if (!read_case(c, &a)) return;
-    size_t state_floats = a.shape.heads * a.shape.key_dim * a.shape.value_dim;
-    size_t output_floats = a.length * a.shape.query_heads * a.shape.value_dim;
-    float *output = conformance_floats(c, a.batches * output_floats);
-    float *present = conformance_floats(c, a.batches * state_floats);
-    void *state = conformance_memory(c, rill_attention_size(&a.shape));
-    for (int form = 0; form < forms_count; form++) {
-        for (size_t b = 0; b < a.batches; b++) {
-            rill_sequence sequence = {.length = a.length,
-                                      .queries = batch_of(&a, a.query, b),
-                                      .keys = batch_of(&a, a.key, b),
-                                      .values = batch_of(&a, a.value, b),
-                                      .log_decay = batch_of(&a, a.decay, b),
-                                      .beta = batch_of(&a, a.beta, b)};
-            sequence.beta_is_shared = a.beta && a.beta->shape[2] == 1;
-            rill_attention_init(&a.shape, state);
-            if (a.past) memcpy(state, batch_of(&a, a.past, b), state_floats * sizeof(float));
-            conformance_run_form(form, &a.shape, state, &sequence, output + b * output_floats);
-            memcpy(present + b * state_floats, state, state_floats * sizeof(float));
-        }
-        conformance_expect(c, "out.output", output, tolerance);
-        conformance_expect(c, "out.present_state", present, tolerance);
-    }
+    recurrence r = {0};
+    if (read_case(c, &r)) recurrence_run_forms(c, &r, expect, NULL);
 }
 
 static bool knows(const conformance_case *c) {
