@@ -38,6 +38,9 @@ typedef struct key_block {
     size_t count;                   /* writes so far */
     float keys[writes_max * block]; /* [count][rows]: G_{i→t} κ_i */
     float total[block];             /* G_{0→t} */
+    float g[steps_max * block];     /* [steps][rows]: the decays, if there are any */
+    size_t start;                   /* the step of the run that the chunk begins with */
+    bool placed, passed;            /* g is known; keys and total are those of the chunk's end */
 } key_block;
 
 /* What reads at every step, and when within it. */
@@ -49,14 +52,27 @@ typedef struct reader {
     float *scores; /* [steps][writes_max]: x_tᵀ G_{i→t} κ_i, added to what is there; 0 beyond what x_t sees */
 } reader;
 
-static void place(key_block *b, const chunk *c, size_t row) {
-    size_t left = c->shape->key_dim - row;
-    b->row = row;
-    b->rows = left < block ? left : block;
-}
-
 static void fill(size_t count, float *x, float value) {
     for (size_t i = 0; i < count; i++) x[i] = value;
+}
+
+/* Most states have one block, whose decays and last keys then serve all passes of a chunk. */
+static void place(key_block *b, const chunk *c, size_t row) {
+    if (b->placed && b->start == c->start && b->row == row) return;
+    const rill_head_sequence *steps = &c->run->steps;
+    size_t left = c->shape->key_dim - row;
+    b->start = c->start;
+    b->row = row;
+    b->rows = left < block ? left : block;
+    b->placed = true;
+    b->passed = false;
+    for (size_t t = 0; t < c->steps && steps->log_decay; t++) {
+        const float *log_decay = steps->log_decay + (c->start + t) * steps->decay_stride;
+        float *g = b->g + t * b->rows;
+        size_t width = steps->decay_per_key ? b->rows : 1; /* elu(x) + 1 is exp(x) up to 0 */
+        rill_kernels_get()->elu1(width, log_decay + (steps->decay_per_key ? row : 0), g);
+        if (width < b->rows) fill(b->rows, g, g[0]);
+    }
 }
 
 static void add_dot_products(size_t count, size_t dim, const float *x, const float *rows, float *sums) {
@@ -74,13 +90,8 @@ static void read_at(const key_block *b, const reader *who, size_t t) {
 }
 
 static void decay_at(const chunk *c, key_block *b, size_t t) {
-    const rill_head_sequence *steps = &c->run->steps;
-    if (!steps->log_decay) return;
-    const float *log_decay = steps->log_decay + (c->start + t) * steps->decay_stride;
-    float g[block];
-    size_t width = steps->decay_per_key ? b->rows : 1;
-    rill_kernels_get()->elu1(width, log_decay + (steps->decay_per_key ? b->row : 0), g); /* exp below 0 */
-    if (width < b->rows) fill(b->rows, g, g[0]);
+    if (!c->run->steps.log_decay) return;
+    const float *g = b->g + t * b->rows;
     for (size_t d = 0; d < b->rows; d++) b->total[d] *= g[d];
     for (size_t i = 0; i < b->count; i++)
         for (size_t d = 0; d < b->rows; d++) b->keys[i * b->rows + d] *= g[d];
@@ -103,6 +114,7 @@ static void pass_through(const chunk *c, key_block *b, const reader *who) {
         write_at(c, b, c->run->steps.keys, t);
         if (who && who->moment == after_write) read_at(b, who, t);
     }
+    b->passed = true;
 }
 
 /* out += reads · S, the columns from column on, by the rows of b */
@@ -152,9 +164,11 @@ static void finish_write(const chunk *c, size_t t, size_t column, size_t columns
 }
 
 /* ω of all writes, the columns from column on: omega [steps · step_writes][columns] */
-static void find_writes(const chunk *c, const float *S, size_t column, size_t columns, float *omega) {
+static void find_writes(const chunk *c, key_block *b, const float *S, size_t column, size_t columns,
+                        float *omega) {
     size_t row = c->step_writes * columns;
-    float scores[steps_max * writes_max] = {0}, reads[steps_max * block];
+    float scores[steps_max * writes_max], reads[steps_max * block];
+    fill(c->steps * writes_max, scores, 0);
     if (rill_rule_erases(c->shape->rule)) {
         const float *rows = c->run->beta ? c->run->steps.keys : c->run->transition_read;
         size_t stride = c->run->steps.key_stride;
@@ -162,10 +176,9 @@ static void find_writes(const chunk *c, const float *S, size_t column, size_t co
                          scores};
         fill(c->steps * row, omega, 0);
         for (size_t d = 0; d < c->shape->key_dim; d += block) {
-            key_block b;
-            place(&b, c, d);
-            pass_through(c, &b, &erased);
-            add_reads(c, &b, S, column, columns, reads, omega, row);
+            place(b, c, d);
+            pass_through(c, b, &erased);
+            add_reads(c, b, S, column, columns, reads, omega, row);
         }
     }
     for (size_t t = 0; t < c->steps; t++) {
@@ -199,20 +212,20 @@ static void scale_rows(const chunk *c, const float *z, const float *normalizer, 
 }
 
 /* One query head, the columns from column on */
-static void answer_queries(const chunk *c, const float *S, const float *z, size_t head, size_t column,
-                           size_t columns, const float *omega) {
+static void answer_queries(const chunk *c, key_block *b, const float *S, const float *z, size_t head,
+                           size_t column, size_t columns, const float *omega) {
     const rill_head_sequence *steps = &c->run->steps;
-    float scores[steps_max * writes_max] = {0}, reads[steps_max * block], normalizer[steps_max] = {0};
+    float scores[steps_max * writes_max], reads[steps_max * block], normalizer[steps_max] = {0};
     float *output = steps->output + c->start * steps->output_stride + head * c->shape->value_dim + column;
     reader queries = {steps->queries + c->start * steps->query_stride + head * c->shape->key_dim,
                       steps->query_stride, c->run->bonus ? before_decay : after_write, reads, scores};
+    fill(c->steps * writes_max, scores, 0);
     for (size_t t = 0; t < c->steps; t++) fill(columns, output + t * steps->output_stride, 0);
     for (size_t d = 0; d < c->shape->key_dim; d += block) {
-        key_block b;
-        place(&b, c, d);
-        pass_through(c, &b, &queries);
-        add_reads(c, &b, S, column, columns, reads, output, steps->output_stride);
-        if (z) add_dot_products(c->steps, b.rows, z + b.row, reads, normalizer);
+        place(b, c, d);
+        pass_through(c, b, &queries);
+        add_reads(c, b, S, column, columns, reads, output, steps->output_stride);
+        if (z) add_dot_products(c->steps, b->rows, z + b->row, reads, normalizer);
     }
     if (c->run->bonus) add_bonus(c, queries.rows, scores);
     add_writes(c->steps, c->steps * c->step_writes, columns, scores, omega, output, steps->output_stride);
@@ -220,26 +233,26 @@ static void answer_queries(const chunk *c, const float *S, const float *z, size_
 }
 
 /* S = G S + Σ (G κ) ωᵀ, the columns from column on; z with the last of them */
-static void take_on(const chunk *c, float *S, float *z, size_t column, size_t columns, const float *omega) {
+static void take_on(const chunk *c, key_block *b, float *S, float *z, size_t column, size_t columns,
+                    const float *omega) {
     size_t value_dim = c->shape->value_dim;
     for (size_t d = 0; d < c->shape->key_dim; d += block) {
-        key_block b;
-        place(&b, c, d);
-        pass_through(c, &b, NULL);
-        rill_kernels_get()->product(&(rill_matrix_product){.rows = b.rows,
-                                                           .inner = b.count,
+        place(b, c, d);
+        if (!b->passed) pass_through(c, b, NULL);
+        rill_kernels_get()->product(&(rill_matrix_product){.rows = b->rows,
+                                                           .inner = b->count,
                                                            .columns = columns,
-                                                           .a = b.keys,
+                                                           .a = b->keys,
                                                            .a_row_stride = 1,
-                                                           .a_column_stride = b.rows,
+                                                           .a_column_stride = b->rows,
                                                            .b = omega,
                                                            .b_stride = columns,
-                                                           .decay = c->run->steps.log_decay ? b.total : NULL,
-                                                           .out = S + b.row * value_dim + column,
+                                                           .decay = c->run->steps.log_decay ? b->total : NULL,
+                                                           .out = S + b->row * value_dim + column,
                                                            .out_stride = value_dim});
         if (!z || column + columns < value_dim) continue;
-        for (size_t i = 0; i < b.rows; i++) z[d + i] *= b.total[i];
-        for (size_t i = 0; i < b.count * b.rows; i++) z[d + i % b.rows] += b.keys[i];
+        for (size_t i = 0; i < b->rows; i++) z[d + i] *= b->total[i];
+        for (size_t i = 0; i < b->count * b->rows; i++) z[d + i % b->rows] += b->keys[i];
     }
 }
 
@@ -247,14 +260,16 @@ void rill_wy_chunks(const rill_attention_shape *shape, float *S, float *z, const
                     size_t steps) {
     chunk c = {.shape = shape, .run = run, .step_writes = run->transition_write ? 2 : 1};
     float omega[writes_max * block];
+    key_block b;
+    b.placed = false;
     for (; c.start < run->steps.length; c.start += c.steps) {
         c.steps = run->steps.length - c.start < steps ? run->steps.length - c.start : steps;
         for (size_t column = 0; column < shape->value_dim; column += block) {
             size_t left = shape->value_dim - column, columns = left < block ? left : block;
-            find_writes(&c, S, column, columns, omega);
+            find_writes(&c, &b, S, column, columns, omega);
             for (size_t head = 0; head < run->steps.query_group; head++)
-                answer_queries(&c, S, z, head, column, columns, omega);
-            take_on(&c, S, z, column, columns, omega);
+                answer_queries(&c, &b, S, z, head, column, columns, omega);
+            take_on(&c, &b, S, z, column, columns, omega);
         }
     }
 }

@@ -271,10 +271,12 @@ static bool within(size_t count, const float *x, float low, float high) {
     return any == 0;
 }
 
+enum { product_columns_max = 8 }; /* of one row alone: a sum waits for its last FMA */
+
 /* `rows` × `columns` vectors of the product, both constant; a single column may be `width` values wide. */
 INLINE void product_tile(size_t rows, size_t columns, size_t width, const rill_matrix_product *p, size_t r,
                          size_t m) {
-    vector total[4][4];
+    vector total[4][product_columns_max];
     float *out = p->out + r * p->out_stride + m;
     for (size_t f = 0; f < rows; f++)
         for (size_t c = 0; c < columns; c++) {
@@ -283,7 +285,7 @@ INLINE void product_tile(size_t rows, size_t columns, size_t width, const rill_m
         }
     const float *a = p->a + r * p->a_row_stride, *b = p->b + m;
     for (size_t i = 0; i < p->inner; i++, a += p->a_column_stride, b += p->b_stride) {
-        vector row[4];
+        vector row[product_columns_max];
         for (size_t c = 0; c < columns; c++) row[c] = load_up_to(b + c * lanes, width);
         for (size_t f = 0; f < rows; f++)
             for (size_t c = 0; c < columns; c++) total[f][c] += splat(a[f * p->a_row_stride]) * row[c];
@@ -296,6 +298,8 @@ INLINE void product_tile(size_t rows, size_t columns, size_t width, const rill_m
 INLINE void product_rows(size_t rows, const rill_matrix_product *p, size_t r) {
     enum { columns = many_registers ? 4 : 2 };
     size_t m = 0;
+    for (; rows == 1 && m + product_columns_max * lanes <= p->columns; m += product_columns_max * lanes)
+        product_tile(1, product_columns_max, lanes, p, r, m);
     for (; m + columns * lanes <= p->columns; m += columns * lanes)
         product_tile(rows, columns, lanes, p, r, m);
     for (; m + lanes <= p->columns; m += lanes) product_tile(rows, 1, lanes, p, r, m);
