@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* One recurrence, many forms: for every update rule, every form, on any split of a sequence, after any
  * history, with every kernel table, gives the outputs and leaves the state of the definition. */
+#define _DEFAULT_SOURCE /* syscall */
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "count_allocations.h"
 #include "kernels/kernels.h"
+#include "no_system_calls.h"
 #include "rule_case.h"
 
 enum { rules_count = RILL_RULE_RANK_ONE + 1 };
@@ -213,6 +216,77 @@ Test(delta, replaces_the_value_of_a_key) {
         cr_assert_arr_eq(output, want, sizeof want);
         guarded_free(&state);
     }
+}
+
+/* The edges: nothing at all, one step, heads of 1 × 1, queries of 0, a decay of e^−100 after every step. */
+Test(every_rule_and_form, holds_at_the_edges) {
+    random_seed(6);
+    for (int round = 0; round < 40 * rules_count; round++) {
+        rill_attention_shape s = rule_case_shape((rill_update_rule)(round % rules_count));
+        if (random_below(2)) s.heads = s.query_heads = 1;
+        if (random_below(2)) s.key_dim = s.value_dim = 1;
+        rule_case c = rule_case_make(s, random_below(3));
+        for (size_t i = 0; i < c.log_decay.count; i++) c.log_decay.data[i] = random_below(2) ? -100 : 0;
+        if (random_below(2) && c.length > 0)
+            memset(c.queries.data, 0, s.query_heads * s.key_dim * sizeof(float)); /* 0 / (0 + ε) = 0 */
+        rule_case_define(&c);
+        expect_forms(&c);
+        expect_noncausal(&c);
+        guarded_floats state = state_make(&s), before = guarded_copy(&state);
+        for (int form = 0; form < forms_count; form++) forms[form](&s, state.data, &(rill_sequence){0}, NULL);
+        rill_attention_noncausal(&s, state.data, &(rill_sequence){0}, NULL);
+        cr_assert_eq(rill_attention_write(&s, state.data, &(rill_sequence){0}), 0);
+        rill_attention_read(&s, state.data, 0, NULL, NULL);
+        cr_assert_arr_eq(state.data, before.data, rill_attention_size(&s));
+        guarded_free(&before);
+        guarded_free(&state);
+        rule_case_free(&c);
+    }
+}
+
+static bool run_every_form(void *with) {
+    const rule_case *c = with;
+    rill_sequence all = rule_case_part(c, 0, c->length);
+    static float state[1 << 16], output[1 << 16], workspace[1 << 16];
+    const size_t before = allocations;
+    rill_attention_init(&c->shape, state);
+    rill_attention_recurrent(&c->shape, state, &all, output);
+    rill_attention_chunkwise(&c->shape, state, &all, output);
+    rill_attention_parallel(&c->shape, state, &all, output, workspace);
+    all.bonus = NULL;
+    rill_attention_noncausal(&c->shape, state, &all, output);
+    return allocations == before;
+}
+
+Test(real_time, no_form_allocates_or_makes_a_system_call) {
+    random_seed(7);
+    rill_kernels_get();
+    for (int rule = 0; rule < rules_count; rule++) {
+        rill_attention_shape s = rule_case_shape((rill_update_rule)rule);
+        s.key_dim = s.value_dim = 20;
+        rule_case c = rule_case_make(s, 30);
+        cr_assert(works_without_system_calls(run_every_form, &c));
+        rule_case_free(&c);
+    }
+}
+
+static void refused(rill_attention_shape shape, const char *word) {
+    rill_error why = {""};
+    cr_assert_eq(rill_attention_check(&shape, &why), RILL_BAD_ARGUMENT);
+    cr_assert(strstr(why.message, word), "\"%s\" should speak of %s", why.message, word);
+}
+
+Test(shape, of_a_rule_is_checked) {
+    rill_attention_shape shape = {.heads = 1, .query_heads = 1, .key_dim = 4, .value_dim = 4, .scale = 1};
+    shape.rule = RILL_RULE_DELTA, shape.decay = RILL_DECAY_HEAD, refused(shape, "delta rule has no decay");
+    shape.rule = RILL_RULE_GATED_DELTA, shape.decay = RILL_DECAY_NONE;
+    refused(shape, "gated delta rule needs a decay");
+    shape.rule = RILL_RULE_RANK_ONE;
+    cr_assert_eq(rill_attention_check(&shape, NULL), RILL_OK);
+    shape.decay = RILL_DECAY_STEP_KEY;
+    cr_assert_eq(rill_attention_check(&shape, NULL), RILL_OK);
+    shape.normalize = true, refused(shape, "rank-one rule has no normalizer");
+    shape.rule = (rill_update_rule)(RILL_RULE_RANK_ONE + 1), refused(shape, "unknown update rule");
 }
 
 /* --- padded batches --- */
