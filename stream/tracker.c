@@ -616,6 +616,7 @@ static size_t decide(const rill_voice_model *voices, tracker *self, const parts 
     float sums[RILL_VOICE_MAX_DIM] = {0}, count = 0;
     const uint64_t last = self->heard - 1;
     uint64_t end = last >= step + voices->embedding_delay ? last - voices->embedding_delay : step;
+    if (end > step + voices->lookahead) end = step + voices->lookahead;
     for (uint64_t q = end + 1; q-- > step;) {
         uint64_t seen = q + voices->embedding_delay < last ? q + voices->embedding_delay : last;
         size_t slot = (size_t)(seen % self->ring);
@@ -691,6 +692,8 @@ static void decide_step(const rill_voice_model *voices, tracker *self, parts *at
                  self->ring);
     const bool speech = speech_mean(voices, self, at, step) > voices->speech_threshold;
     float posterior = 0, score = 0;
+    /* a step after the chunk came in, which may have cost as much */
+    if (self->fresh_chunks >= voices->regroup_chunks && self->chunks_count > 1) regroup(voices, self, at);
     size_t who = decide(voices, self, at, step, speech, &posterior);
     const bool unknown = who == self->speakers_count;
     uint32_t number = RILL_NOBODY;
@@ -711,7 +714,6 @@ static void decide_step(const rill_voice_model *voices, tracker *self, parts *at
     remember(voices, self, at, step, slot, number, posterior);
     self->decided++;
     if (speech && unknown && self->pending_steps >= voices->birth_steps) give_birth(voices, self, at);
-    if (self->fresh_chunks >= voices->regroup_chunks && self->chunks_count > 1) regroup(voices, self, at);
     tell_corrections(voices, self, &at->memory, TOLD_EACH, 2);
 }
 
@@ -731,7 +733,7 @@ void rill_tracker_step(const rill_voice_model *voices, void *bytes, const float 
     if (is_usable(voices->embedding_dim, embedding, speech_logit)) {
         memcpy(kept, embedding, voices->embedding_dim * sizeof *kept);
         rill_voice_project(voices, embedding, x);
-        at.weights[slot] = 1 / (1 + expf(-speech_logit));
+        at.weights[slot] = speech_logit > -voices->speech_clip ? 1 / (1 + expf(-speech_logit)) : 0;
         at.logits[slot] = fmaxf(-voices->speech_clip, fminf(voices->speech_clip, speech_logit));
     } else {
         memset(kept, 0, voices->embedding_dim * sizeof *kept);

@@ -133,6 +133,7 @@ static void read_all(reader *from, rill_voice_model *voices) {
     voices->change_rate = real(from, "tracker.change_rate", 1e-6, 0.5);
     voices->pause_change_rate = real(from, "tracker.pause_change_rate", 1e-6, 0.9);
     voices->newcomer_cost = real(from, "tracker.newcomer_cost", -30, 30);
+    voices->lookahead = whole(from, "tracker.lookahead_steps", 1, 1000);
     voices->birth_steps = whole(from, "tracker.birth_steps", 1, 1000);
     voices->learning_confidence = real(from, "tracker.learning_confidence", 0, 1);
     voices->chunk_steps = whole(from, "tracker.chunk_steps", 1, 1000);
@@ -153,8 +154,8 @@ static void read_all(reader *from, rill_voice_model *voices) {
     voices->score_posterior = real(from, "tracker.score_posterior", -100, 100);
     voices->score_age = real(from, "tracker.score_age", -100, 100);
     voices->score_new = real(from, "tracker.score_new", -100, 100);
-    voices->voice_offset = real(from, "tracker.voice_offset", -100, 100);
-    voices->voice_ratio = real(from, "tracker.voice_ratio", 0, 100);
+    voices->voice_offset = real(from, "tracker.voice_offset", -1000, 1000);
+    voices->voice_cosine = real(from, "tracker.voice_cosine", 0, 1000);
 }
 
 rill_status rill_voice_model_create(const rill_model *model, rill_voice_model **voices, rill_error *why) {
@@ -177,9 +178,8 @@ void rill_voice_model_destroy(rill_voice_model *voices) {
     free(voices);
 }
 
-/* Two voices, perhaps of two recordings: each is speaker + its own room + noise, so with
- * v = between + room + 1 / (count · evidence_scale) the ratio of a common speaker to two is, in each
- * direction, that of a Gaussian with covariance between to one with covariance 0. */
+/* A logistic regression on the cosine: of the same trials, the likelihood ratio of the tracker's own model
+ * errs more often (dev: 10.0 against 7.7 % equal error rate), as it knows rooms and not recordings. */
 float rill_voice_score(const rill_voice_model *voices, const float *a, double a_seconds, const float *b,
                        double b_seconds, float *cosine) {
     double dot = 0, norm_a = 0, norm_b = 0;
@@ -190,22 +190,8 @@ float rill_voice_score(const rill_voice_model *voices, const float *a, double a_
     }
     bool usable = isfinite(dot) && isfinite(norm_a) && isfinite(norm_b) && norm_a > 0 && norm_b > 0 &&
                   a_seconds > 0 && b_seconds > 0;
-    if (cosine) *cosine = usable ? (float)fmax(-1, fmin(1, dot / sqrt(norm_a * norm_b))) : 0.0F;
+    double angle = usable ? fmax(-1, fmin(1, dot / sqrt(norm_a * norm_b))) : 0;
+    if (cosine) *cosine = (float)angle;
     if (!usable) return 0.0F;
-    float x[RILL_VOICE_MAX_DIM], y[RILL_VOICE_MAX_DIM];
-    rill_voice_project_pooled(voices, a, 1 / sqrt(norm_a), x);
-    rill_voice_project_pooled(voices, b, 1 / sqrt(norm_b), y);
-    double steps_a = fmin(a_seconds, voices->enrolled_seconds) / voices->step_seconds;
-    double steps_b = fmin(b_seconds, voices->enrolled_seconds) / voices->step_seconds, ratio = 0;
-    for (size_t d = 0; d < voices->dim; d++) {
-        double between = voices->between[d], shared = between + voices->room[d];
-        double va = shared + 1 / (steps_a * voices->evidence_scale);
-        double vb = shared + 1 / (steps_b * voices->evidence_scale),
-               determinant = va * vb - between * between;
-        double xa = x[d], xb = y[d];
-        ratio -= 0.5 * (log(determinant / (va * vb)) +
-                        (vb * xa * xa - 2 * between * xa * xb + va * xb * xb) / determinant - xa * xa / va -
-                        xb * xb / vb);
-    }
-    return (float)(1 / (1 + exp(-(voices->voice_offset + voices->voice_ratio * ratio))));
+    return (float)(1 / (1 + exp(-((double)voices->voice_offset + (double)voices->voice_cosine * angle))));
 }

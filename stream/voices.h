@@ -36,7 +36,9 @@ struct rill_voice_model {
     float decision_scale;                 /* of a step when it is decided who speaks */
     float change_rate, pause_change_rate; /* chance a step of a change of speaker, in speech and in a pause */
     float newcomer_cost;                  /* of a change to an unknown voice, against one to a known voice */
-    size_t birth_steps;                   /* of unknown speech until it is a speaker */
+    size_t lookahead;   /* steps that are looked ahead at most: further on others speak, and a newcomer's
+                           evidence is of all that is ahead */
+    size_t birth_steps; /* of unknown speech until it is a speaker */
 
     /* Learning. */
     float learning_confidence;       /* least posterior of a step that teaches */
@@ -56,7 +58,7 @@ struct rill_voice_model {
 
     /* Calibration: probability = 1 / (1 + exp(−(…))). */
     float score_offset, score_posterior, score_age, score_new; /* of a decision */
-    float voice_offset, voice_ratio;                           /* of two voices' log-likelihood ratio */
+    float voice_offset, voice_cosine; /* that two voices are one, from their cosine */
 
     float least_log[RILL_EVIDENCE_TABLE +
                     1]; /* ½ Σ log(1 + count · evidence_scale · between), by log2(1 + count) */

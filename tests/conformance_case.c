@@ -46,14 +46,19 @@ static float half_value(uint16_t half) {
     return half & 0x8000 ? -size : size;
 }
 
+static bool is_readable(const rill_tensor *tensor) {
+    const char *const readable[] = {"F32", "F16", "I64", "BOOL"};
+    for (size_t i = 0; i < sizeof readable / sizeof *readable; i++)
+        if (strcmp(tensor->dtype, readable[i]) == 0) return true;
+    return false;
+}
+
 static float value_at(const rill_tensor *tensor, size_t i) {
-    if (strcmp(tensor->dtype, "F32") == 0) return ((const float *)(const void *)tensor->bytes)[i];
-    if (strcmp(tensor->dtype, "F16") == 0)
-        return half_value(((const uint16_t *)(const void *)tensor->bytes)[i]);
-    if (strcmp(tensor->dtype, "I64") == 0) return (float)((const int64_t *)(const void *)tensor->bytes)[i];
-    if (strcmp(tensor->dtype, "BOOL") == 0) return tensor->bytes[i] ? 1.0f : 0.0f;
-    fprintf(stderr, "conformance: tensor %s has type %s\n", tensor->name, tensor->dtype);
-    exit(2);
+    const void *values = tensor->bytes;
+    if (strcmp(tensor->dtype, "F32") == 0) return ((const float *)values)[i];
+    if (strcmp(tensor->dtype, "F16") == 0) return half_value(((const uint16_t *)values)[i]);
+    if (strcmp(tensor->dtype, "I64") == 0) return (float)((const int64_t *)values)[i];
+    return tensor->bytes[i] ? 1.0f : 0.0f;
 }
 
 static conformance_tensor convert(conformance_case *c, const rill_tensor *from) {
@@ -86,7 +91,15 @@ conformance_case *conformance_case_open(const char *path, char *message, size_t 
     name_case(c, path);
     c->tensors_count = c->read.tensors_count;
     c->tensors = conformance_memory(c, c->tensors_count * sizeof *c->tensors);
-    for (size_t i = 0; i < c->tensors_count; i++) c->tensors[i] = convert(c, c->read.tensors + i);
+    for (size_t i = 0; i < c->tensors_count; i++) {
+        if (!is_readable(c->read.tensors + i)) {
+            snprintf(message, message_size, "tensor %s has type %s", c->read.tensors[i].name,
+                     c->read.tensors[i].dtype);
+            conformance_case_close(c);
+            return NULL;
+        }
+        c->tensors[i] = convert(c, c->read.tensors + i);
+    }
     return c;
 }
 

@@ -158,14 +158,41 @@ Test(softmax_attention, extreme_scores_have_defined_outputs) {
     cr_assert(isnan(attend_scores(2, (const float[]){1, INFINITY})), "inf - inf");
 }
 
-Test(softmax_attention, a_value_of_weight_zero_may_hold_anything) {
+Test(softmax_attention, a_product_that_sees_nothing_is_zero_unless_epsilon_is) {
+    rill_softmax_shape shape = {.similarity = RILL_SIMILARITY_PRODUCT,
+                                .heads = 1,
+                                .query_heads = 1,
+                                .key_dim = 1,
+                                .value_dim = 1,
+                                .scale = 1};
+    const float query = 1;
+    rill_softmax_input input = {.queries_length = 1, .queries = &query};
+    for (int i = 0; i < 3; i++) {
+        float output = 7;
+        shape.normalize = i > 0;
+        shape.epsilon = i == 1 ? 1e-6f : 0;
+        rill_softmax_attention(&shape, &input, &output);
+        cr_assert(i < 2 ? output == 0 : isnan(output));
+    }
+}
+
+/* In the same block of keys as the other, in an earlier one and in a later one. */
+Test(softmax_attention, a_value_of_score_minus_infinity_may_hold_anything) {
+    enum { keys = 200 };
     rill_softmax_shape shape = {.heads = 1, .query_heads = 1, .key_dim = 1, .value_dim = 1, .scale = 1};
-    const float query = 1, keys[] = {200, 0}, values[] = {5, NAN};
+    const float query = 1;
+    float scores[keys], values[keys];
     rill_softmax_input input = {
-        .queries_length = 1, .keys_length = 2, .queries = &query, .keys = keys, .values = values};
-    float output;
-    rill_softmax_attention(&shape, &input, &output);
-    cr_assert(output == 5);
+        .queries_length = 1, .keys_length = keys, .queries = &query, .keys = scores, .values = values};
+    for (size_t finite = 0; finite < keys; finite += 49) {
+        float output;
+        for (size_t j = 0; j < keys; j++) {
+            scores[j] = j == finite ? 7 : -INFINITY;
+            values[j] = j == finite ? 5 : NAN;
+        }
+        rill_softmax_attention(&shape, &input, &output);
+        cr_assert(output == 5);
+    }
 }
 
 /* The kinds follow from each other: normalized are the weights of the output, biased their logarithms but for

@@ -32,7 +32,7 @@ static const struct argp_child children[] = {{&options_output, 0, NULL, 0},
 
 static const struct argp_option own[] = {
     {"seconds", 's', "N", 0, "End after N seconds of audio", 0},
-    {"record", 'r', "FILE", 0, "Write what was heard, bit for bit, to a WAV file (or .w64, .flac)", 0},
+    {"record", 'r', "FILE", 0, "Write what was heard, bit for bit, to a WAV file (or .w64)", 0},
     {0},
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* rill model: what is in a model file. */
 #include <argp.h>
+#include <math.h>
 #include <stdio.h>
 
 #include <rill/stream/listener.h>
@@ -38,10 +39,9 @@ static const char doc[] =
     "\vWithout a file, of the model built into the program. The fingerprint is what binds speaker files and "
     "saved states to a model.";
 
-/* What the chain makes of the model. */
+/* What the chain makes of the model; NAN when it lacks what tracking needs. */
 struct chain {
     double least_latency, default_latency;
-    size_t max_speakers;
 };
 
 static bool print_json(const rill_model_info *info, const struct chain *chain) {
@@ -68,7 +68,6 @@ static bool print_json(const rill_model_info *info, const struct chain *chain) {
     json_object_set_new(made, "latency_seconds", json_decimal(info->latency_seconds, 6));
     json_object_set_new(made, "least_decision_latency_seconds", json_decimal(chain->least_latency, 6));
     json_object_set_new(made, "default_decision_latency_seconds", json_decimal(chain->default_latency, 6));
-    json_object_set_new(made, "max_speakers", json_integer((json_int_t)chain->max_speakers));
     return json_line(made);
 }
 
@@ -84,16 +83,18 @@ static bool print_lines(const rill_model_info *info, const struct chain *chain) 
            info->sample_rate_hz, info->window_samples, info->hop_samples, info->fft_size, info->mel_bands,
            info->mel_hz_min, info->mel_hz_max);
     printf("network       %zu layers, width %zu, %zu heads, feed-forward %zu, convolution over %zu steps, "
-           "embedding "
-           "%zu\n",
+           "embedding %zu\n",
            info->layers, info->model_dim, info->heads, info->feed_forward_dim, info->convolution_kernel,
            info->embedding_dim);
     printf("parameters    %zu\n", info->parameters);
     printf("state         %zu bytes a stream, for ever\n", info->state_size);
     printf("speed         %.6g frames and %.6g steps a second\n",
            (double)info->sample_rate_hz / (double)info->hop_samples, info->steps_per_second);
-    printf("latency       %.3f s to an embedding; %.2f s to a decision (default), %.2f s at least\n",
-           info->latency_seconds, chain->default_latency, chain->least_latency);
+    printf("latency       %.3f s to an embedding", info->latency_seconds);
+    if (isfinite(chain->default_latency))
+        printf("; %.2f s to a decision (default), %.2f s at least", chain->default_latency,
+               chain->least_latency);
+    putchar('\n');
     return output_flush();
 }
 
@@ -104,19 +105,17 @@ int command_model(int count, char **arguments_given) {
     rill_model *model = chosen_model_open(arguments.shared.model);
     if (!model) return EXIT_INPUT;
     const rill_model_info *info = rill_model_get_info(model);
+    struct chain chain = {NAN, NAN};
     rill_voice_model *voices = NULL;
     rill_error why;
-    int code = EXIT_INPUT;
-    if (rill_voice_model_create(model, &voices, &why) != RILL_OK) {
-        complain("%s", why.message);
+    if (rill_voice_model_create(model, &voices, &why) == RILL_OK) {
+        chain.least_latency = rill_tracker_least_latency(voices, info->latency_seconds);
+        chain.default_latency = rill_listener_defaults(model).latency_seconds;
     } else {
-        rill_listener_settings settings = rill_listener_defaults(model);
-        struct chain chain = {rill_tracker_least_latency(voices, info->latency_seconds),
-                              settings.latency_seconds, settings.max_speakers};
-        bool written = arguments.shared.json ? print_json(info, &chain) : print_lines(info, &chain);
-        code = written ? EXIT_DONE : EXIT_OUTPUT;
+        remark("note: this model embeds voices, but cannot track them: %s", why.message);
     }
+    bool written = arguments.shared.json ? print_json(info, &chain) : print_lines(info, &chain);
     rill_voice_model_destroy(voices);
     rill_model_close(model);
-    return code;
+    return written ? EXIT_DONE : EXIT_OUTPUT;
 }

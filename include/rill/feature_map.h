@@ -62,10 +62,10 @@ RILL_API void rill_random_projections_draw(uint64_t seed, bool orthogonal, size_
  *
  *     φ(x) = exp(−|x'|²/2 − shift) / √(2 projections) · [exp(ω_r·x') for every r, exp(−ω_r·x') for every r],
  *
- * E φ(q)·φ(k) = exp(scale q·k) when the shifts are 0; the error falls as 1/√projections, and grows as
- * exp(|q'+k'|²). shift scales a whole row by exp(−shift): the same one for all keys of a history cancels in
- * the normalizer, and for a query any does; use it where exp would overflow. The features are the
- * exponentials of one sum each. */
+ * E φ(q)·φ(k) = exp(scale q·k) when the shifts are 0; the error falls as
+ * 1/√projections; relative to the kernel it grows as exp(|q'+k'|²/2). shift scales a whole row by
+ * exp(−shift): the same one for all keys of a history cancels in the normalizer, and for a query any does;
+ * use it where exp would overflow. The features are the exponentials of one sum each. */
 RILL_API void rill_feature_map_favor(size_t count, size_t dim, size_t projections_count,
                                      const float *projections, float scale, float shift, const float *x,
                                      float *features);
@@ -91,7 +91,7 @@ RILL_API size_t rill_feature_map_taylor_dim(size_t dim);
  * 1/√dim by custom, 0 … */
 RILL_API void rill_feature_map_taylor(size_t count, size_t dim, float scale, const float *x, float *features);
 
-/* Deterministic parameter-free projection (2102.11174, eq. 37): z = [relu(x), relu(−x)],
+/* Deterministic parameter-free projection (2102.11174, section 5.3): z = [relu(x), relu(−x)],
  *
  *     φ(x) = [z_i z_{i−j}] for i = 0 … 2 dim − 1, indices modulo 2 dim, for j = 1 … roll: 2 dim roll
  * features.
@@ -100,7 +100,7 @@ RILL_API void rill_feature_map_taylor(size_t count, size_t dim, float scale, con
  */
 RILL_API void rill_feature_map_dpfp(size_t count, size_t dim, size_t roll, const float *x, float *features);
 
-/* cosFormer (2202.08791, eq. 9–10): with the angle α = π t / (2 horizon) of the row's position t,
+/* cosFormer (2202.08791): with the angle α = π t / (2 horizon) of the row's position t,
  *
  *     φ(x, t) = [relu(x) cos α, relu(x) sin α]
  *

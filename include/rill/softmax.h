@@ -15,9 +15,10 @@
  * call for each sequence, so lengths may differ.
  *
  * A key that a query may not see has no part in its output, whatever it and its value hold (NaN too); neither
- * has one whose weight is 0, as exp(−∞) or by underflow. A query that sees no key, or only scores of −∞, has
- * the output 0 (ONNX). NaN or +∞ in a query, in a key that is seen or in a value of weight above 0 makes NaN
- * in the rows that it enters, and in no other.
+ * has one whose score is −∞. A query that sees no key, or only scores of −∞, has the output 0 (ONNX); so has
+ * a product, but for one normalized with epsilon 0, where it is 0/0 = NaN. NaN or +∞ in a query or in a key
+ * that is seen makes NaN in the rows that it enters, and in no other. A value that is not finite enters the
+ * rows that see it, unless its weight underflows: then it may or may not.
  *
  * Threads: all functions are pure in their arguments. Real time: nothing here allocates, locks or makes a
  * system call; a step of the cache costs time in proportion to what it holds, one of the window does not. */
@@ -102,7 +103,7 @@ RILL_API void rill_softmax_attention(const rill_softmax_shape *shape, const rill
 RILL_API rill_status rill_key_value_cache_check(const rill_softmax_shape *shape, size_t capacity,
                                                 rill_error *why);
 
-/* Bytes: capacity × heads × (key_dim + value_dim) floats and as many bytes of marks as steps and heads, a few
+/* Bytes: capacity × heads × (key_dim + value_dim) floats, capacity × query_heads bytes of marks, and a few
  * more. */
 RILL_API size_t rill_key_value_cache_size(const rill_softmax_shape *shape, size_t capacity);
 

@@ -151,11 +151,10 @@ def conversation(corpus, seed, voices, speakers, seconds, style):
 
 def training_set(corpus):
     """110 conversations of 3 minutes from the train split"""
-    of = {name: corpus.voices("train", name) for name in ("speechocean", "librispeech", "arabicsc", "vctk")}
-    so, ls = of["speechocean"], of["librispeech"]
+    so, ls, ar, vc = (corpus.voices("train", name) for name in ("speechocean", "librispeech", "arabicsc", "vctk"))
     rng = np.random.default_rng(7)
     for k in range(110):
-        voices = [so, ls, so, ls, of["vctk"], of["arabicsc"], so, ls, so + ls + of["vctk"]][k % 9]
+        voices = [so, ls, so, ls, vc, ar, so, ls, so + ls + vc][k % 9]
         style = ["dry", "room", "room", "meeting"][k % 4]
         yield conversation(corpus, 5000 + k, voices, int(rng.integers(3, 9)), 180.0, style)
 

@@ -9,7 +9,8 @@ Conversations are made from the train split and encoded as they would be heard, 
   W   scatter of steps around their speaker's mean,
   B   scatter of speakers around their conversation's mean (noise of the means taken off),
   C   scatter of the conversations' means: rooms, noises, microphones.
-The projection makes W the identity and B diagonal; what is kept of C is its diagonal there."""
+The projection makes W the identity and B diagonal; what is kept of
+C is its diagonal there."""
 import sys
 
 import numpy as np

@@ -77,14 +77,18 @@ static range keys_in_sight(const rill_quadratic_head *head, size_t i) {
     return sight;
 }
 
+static void multiply_keys(const rill_quadratic_head *head, size_t i, range keys, float *scores) {
+    const float *query = head->queries + i * head->query_stride;
+    size_t dim = head->shape->key_dim, stride = head->key_stride;
+    for (size_t j = keys.begin; j < keys.end; j++)
+        scores[j - keys.begin] = head->shape->scale * rill_dot_product(dim, query, head->keys + j * stride);
+}
+
 /* Scores of row i with the keys begin … end − 1, all in sight by position, up to a kind. */
 static void score_keys(const rill_quadratic_head *head, size_t i, range keys, rill_scores kind,
                        float *scores) {
     const rill_softmax_shape *shape = head->shape;
-    const float *query = head->queries + i * head->query_stride;
-    for (size_t j = keys.begin; j < keys.end; j++)
-        scores[j - keys.begin] =
-            shape->scale * rill_dot_product(shape->key_dim, query, head->keys + j * head->key_stride);
+    multiply_keys(head, i, keys, scores);
     if (shape->softcap > 0 && kind >= RILL_SCORES_CAPPED)
         for (size_t j = 0; j < keys.end - keys.begin; j++)
             scores[j] = shape->softcap * tanhf(scores[j] / shape->softcap);
@@ -101,9 +105,22 @@ static void score_keys(const rill_quadratic_head *head, size_t i, range keys, ri
     }
 }
 
+/* output += Σ_j weights[j] values[j], four values for each pass over the output */
+static void add_weighted(size_t count, const float *weights, const float *const *values, size_t value_dim,
+                         float *restrict output) {
+    size_t j = 0;
+    for (; j + 4 <= count; j += 4) {
+        const float *a = values[j], *b = values[j + 1], *c = values[j + 2], *d = values[j + 3];
+        float wa = weights[j], wb = weights[j + 1], wc = weights[j + 2], wd = weights[j + 3];
+        for (size_t m = 0; m < value_dim; m++) output[m] += (wa * a[m] + wb * b[m]) + (wc * c[m] + wd * d[m]);
+    }
+    for (; j < count; j++)
+        for (size_t m = 0; m < value_dim; m++) output[m] += weights[j] * values[j][m];
+}
+
 /* The part of a block of keys that row i sees: weights, their sum, and Σ w v in the output row. */
 static void take_keys(const rill_quadratic_head *head, size_t i, range keys, row_sums *sums) {
-    float weights[block_keys], *restrict output = head->output + i * head->output_stride;
+    float weights[block_keys], *output = head->output + i * head->output_stride;
     size_t count = keys.end - keys.begin, value_dim = head->shape->value_dim;
     score_keys(head, i, keys, RILL_SCORES_BIASED, weights);
     float factor = similarity_of(head->shape)(count, weights, sums);
@@ -111,12 +128,15 @@ static void take_keys(const rill_quadratic_head *head, size_t i, range keys, row
         sums->weights *= (double)factor;
         for (size_t m = 0; m < value_dim; m++) output[m] *= factor;
     }
+    const float *values[block_keys];
+    size_t counting = 0;
     for (size_t j = 0; j < count; j++) {
         if (weights[j] == 0) continue; /* a value that counts for nothing may hold anything */
-        const float *value = head->values + (keys.begin + j) * head->value_stride;
         sums->weights += (double)weights[j];
-        for (size_t m = 0; m < value_dim; m++) output[m] += weights[j] * value[m];
+        values[counting] = head->values + (keys.begin + j) * head->value_stride;
+        weights[counting++] = weights[j];
     }
+    add_weighted(counting, weights, values, value_dim, output);
 }
 
 static void fill(size_t count, float *values, float value) {

@@ -4,7 +4,6 @@
 
 #include <rill/feature_map.h>
 
-
 /* splitmix64 (Steele, Lea, Flood 2014): every seed is a good one */
 static uint64_t next_bits(uint64_t *state) {
     uint64_t z = *state += 0x9E3779B97F4A7C15u;

@@ -5,7 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "attention/quadratic.h"
 #include "kernels/kernels.h"
 
 enum { size_multiple = 64 }; /* bytes: states side by side share no cache line */
@@ -14,9 +13,10 @@ bool rill_remembered_keys_size(const rill_softmax_shape *shape, size_t slots, si
     const size_t most = SIZE_MAX / 2, fixed = sizeof(rill_remembered_keys) + size_multiple - 1;
     if (shape->key_dim > most / sizeof(float) || shape->value_dim > most / sizeof(float) - shape->key_dim)
         return false;
-    size_t bytes = (shape->key_dim + shape->value_dim) * sizeof(float);
-    if (bytes > most - sizeof(bool)) return false;
-    bytes += sizeof(bool);
+    size_t bytes = (shape->key_dim + shape->value_dim) * sizeof(float),
+           group = shape->query_heads / shape->heads;
+    if (group * sizeof(bool) > most - bytes) return false;
+    bytes += group * sizeof(bool);
     if (bytes > most / shape->heads || bytes * shape->heads > (most - fixed) / (slots ? slots : 1))
         return false;
     *size = (fixed + bytes * shape->heads * slots) / size_multiple * size_multiple;
@@ -42,45 +42,32 @@ void rill_remembered_keys_write(const rill_softmax_shape *shape, rill_remembered
     size_t keys_count = shape->heads * shape->key_dim, values_count = shape->heads * shape->value_dim;
     memcpy(parts.keys + slot * keys_count, keys, keys_count * sizeof(float));
     memcpy(parts.values + slot * values_count, values, values_count * sizeof(float));
-    for (size_t head = 0; head < shape->heads; head++)
-        parts.good[head * memory->slots + slot] =
+    for (size_t query_head = 0; query_head < shape->query_heads; query_head++) {
+        size_t head = query_head / (shape->query_heads / shape->heads);
+        parts.good[query_head * memory->slots + slot] =
             kernels->within(shape->key_dim, keys + head * shape->key_dim, -FLT_MAX, FLT_MAX) &&
             kernels->within(shape->value_dim, values + head * shape->value_dim, -FLT_MAX, FLT_MAX);
-}
-
-static rill_quadratic_head head_of(const rill_softmax_shape *shape, const rill_remembered_keys *memory,
-                                   const float *queries, float *output, size_t query_head) {
-    remembered_parts parts = parts_of(shape, memory);
-    size_t head = query_head / (shape->query_heads / shape->heads);
-    return (rill_quadratic_head){
-        .shape = shape,
-        .keys_length = memory->held,
-        .queries = queries + query_head * shape->key_dim,
-        .keys = parts.keys + head * shape->key_dim,
-        .values = parts.values + head * shape->value_dim,
-        .query_stride = shape->query_heads * shape->key_dim,
-        .key_stride = shape->heads * shape->key_dim,
-        .value_stride = shape->heads * shape->value_dim,
-        .mask = parts.good + head * memory->slots,
-        .output = output + query_head * shape->value_dim,
-        .output_stride = shape->query_heads * shape->value_dim,
-    };
+    }
 }
 
 void rill_remembered_keys_read(const rill_softmax_shape *shape, const rill_remembered_keys *memory,
                                size_t length, const float *queries, bool causal, size_t slot_of_first,
                                float *output) {
-    for (size_t first = 0; first < length; first += quadratic_rows) {
-        size_t left = length - first, count = left < quadratic_rows ? left : quadratic_rows;
-        for (size_t query_head = 0; query_head < shape->query_heads; query_head++) {
-            rill_quadratic_head head = head_of(shape, memory, queries, output, query_head);
-            head.causal = causal;
-            head.offset = (ptrdiff_t)(memory->held - length);
-            rill_quadratic_take_rows(&head, first, count);
-            for (size_t i = first; i < first + count; i++)
-                for (size_t m = 0; m < shape->value_dim && !head.mask[slot_of_first + i]; m++)
-                    head.output[i * head.output_stride + m] = NAN;
-        }
+    remembered_parts parts = parts_of(shape, memory);
+    rill_softmax_input input = {.queries_length = length,
+                                .keys_length = memory->held,
+                                .queries = queries,
+                                .keys = parts.keys,
+                                .values = parts.values,
+                                .offset = (ptrdiff_t)(memory->held - length),
+                                .causal = causal,
+                                .mask = parts.good,
+                                .mask_head_stride = memory->slots};
+    rill_softmax_attention(shape, &input, output);
+    for (size_t row = 0; row < length * shape->query_heads; row++) {
+        size_t query_head = row % shape->query_heads, slot = slot_of_first + row / shape->query_heads;
+        for (size_t m = 0; m < shape->value_dim && !parts.good[query_head * memory->slots + slot]; m++)
+            output[row * shape->value_dim + m] = NAN;
     }
 }
 
@@ -89,6 +76,6 @@ void rill_remembered_keys_copy(const rill_softmax_shape *shape, const rill_remem
     remembered_parts source = parts_of(shape, from), target = parts_of(shape, into);
     memcpy(target.keys, source.keys, count * shape->heads * shape->key_dim * sizeof(float));
     memcpy(target.values, source.values, count * shape->heads * shape->value_dim * sizeof(float));
-    for (size_t head = 0; head < shape->heads; head++)
+    for (size_t head = 0; head < shape->query_heads; head++)
         memcpy(target.good + head * into->slots, source.good + head * from->slots, count * sizeof(bool));
 }

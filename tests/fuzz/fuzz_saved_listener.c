@@ -17,7 +17,7 @@ enum {
     SAMPLES = 3 * RATE_HZ,
     MORE = 3 * RATE_HZ / 10,
     REGIONS = 6,
-    PATCH = 11,
+    PATCH = 12,
     HEADER = 104
 };
 
@@ -56,12 +56,12 @@ static void prepare(void) {
     rill_listener_close(listener);
 }
 
-/* Region and width, offset (2 bytes), value (8 bytes). */
+/* Region and width, offset (3 bytes), value (8 bytes). */
 static void patch(unsigned char *bytes, const uint8_t *data) {
     const size_t widths[] = {1, 4, 8, 2};
     size_t width = widths[data[0] >> 6], place = region[data[0] % 32 % REGIONS];
-    place += (size_t)data[1] << 8 | data[2];
-    if (place + width <= good_size) memcpy(bytes + place, data + 3, width);
+    place += ((size_t)data[1] << 16 | (size_t)data[2] << 8 | data[3]) % (good_size - place);
+    if (place + width <= good_size) memcpy(bytes + place, data + 4, width);
 }
 
 static void listen_on(rill_listener *listener) {

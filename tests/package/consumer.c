@@ -21,14 +21,17 @@ int main(void) {
 #if defined(USES_encoder) || defined(USES_stream)
     rill_error why = {""};
     rill_model *model = NULL;
-    if (rill_model_open("no such file", &model, &why) != RILL_NOT_FOUND) return printf("%s\n", why.message), 1;
+    if (rill_model_open("no such file", &model, &why) != RILL_NOT_FOUND)
+        return printf("%s\n", why.message), 1;
 #endif
 #ifdef USES_stream
     rill_resampler *resampler = NULL;
-    if (rill_resampler_create(48000, 16000, &resampler, &why) != RILL_OK) return printf("%s\n", why.message), 1;
+    if (rill_resampler_create(48000, 16000, &resampler, &why) != RILL_OK)
+        return printf("%s\n", why.message), 1;
     rill_resampler_destroy(resampler);
     rill_audio_file *file = NULL;
-    if (rill_audio_file_open("no such file", 0, &file, &why) != RILL_NOT_FOUND) return printf("%s\n", why.message), 1;
+    if (rill_audio_file_open("no such file", 0, &file, &why) != RILL_NOT_FOUND)
+        return printf("%s\n", why.message), 1;
 #endif
     return printf("rill %s, kernels %s\n", rill_version(), rill_kernels_name()) < 0;
 }
