@@ -60,8 +60,9 @@ static inline rill_attention_shape rule_case_shape(rill_update_rule rule) {
     if (rule == RILL_RULE_RANK_ONE) s.decay = (rill_decay)random_below(4);
     s.heads = 1 + random_below(3);
     s.query_heads = s.heads * (1 + random_below(3));
-    s.key_dim = 1 + random_below(random_below(4) ? 24 : 160);
-    s.value_dim = 1 + random_below(random_below(4) ? 24 : 160);
+    const size_t dims[] = {24, 24, 24, 160, 260}; /* the last: more than a block of the state */
+    s.key_dim = 1 + random_below(dims[random_below(5)]);
+    s.value_dim = 1 + random_below(dims[random_below(5)]);
     s.normalize = (rule == RILL_RULE_LINEAR || rule == RILL_RULE_GATED) && random_below(2);
     return s;
 }

@@ -34,7 +34,8 @@
  *     RWKV-7 (2503.14456), DPLR             RANK_ONE     STEP_KEY               a = −κ̂, b = κ̂ (in-context rate)
  *     Gated DeltaNet with two gates (GDN-2) RANK_ONE     STEP_KEY               a = g (gate k), b = −k, v gated */
 /* clang-format on */
-/* All functions take φ(q) and φ(k): a feature map is a separate, replaceable line (<rill/feature_map.h>).
+/* All functions take φ(q) and φ(k): a feature map is a separate, replaceable line (<rill/feature_map.h>), and
+ * so is all that a model does to its keys before (to give them length 1, to repeat them over heads).
  *
  * Every form is the same function (state, sequence) → (state, output); the forms differ only in the order of
  * the sums. They may be mixed at will: prefill a prefix in chunks, then step (a step is a sequence of length
@@ -150,10 +151,10 @@ RILL_API void rill_attention_recurrent(const rill_attention_shape *shape, void *
 RILL_API void rill_attention_chunkwise(const rill_attention_shape *shape, void *state,
                                        const rill_sequence *sequence, float *output);
 
-/* The same function as a masked quadratic form (2006.16236, eq. 8; the delta rules: 2406.06484 by
- * forward substitution): every step looks back at every step before it, and at the state they came after.
+/* The same function as a masked quadratic form (2006.16236, eq. 8; the delta rules by forward
+ * substitution, 2406.06484): every step looks back at every step before it, and at the state they came after.
  * Takes length² time. workspace: rill_attention_parallel_size(shape, length) bytes aligned for float, the
- * caller's; it holds nothing between calls. */
+ * caller's, overlapping nothing; it holds nothing between calls. */
 RILL_API void rill_attention_parallel(const rill_attention_shape *shape, void *state,
                                       const rill_sequence *sequence, float *output, void *workspace);
 
