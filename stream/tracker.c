@@ -242,6 +242,32 @@ static speaker *find(tracker *self, uint32_t number) {
     return NULL;
 }
 
+/* --- numbers --- */
+
+static bool is_number_in_use(tracker *self, const rill_memory *memory, uint32_t number) {
+    if (number == self->pending || number == self->turn || find(self, number)) return true;
+    if (self->open_steps && self->open.label == number) return true;
+    for (size_t i = 0; i < *memory->count; i++)
+        if (memory->chunks[i].label == number || memory->chunks[i].told == number) return true;
+    return false;
+}
+
+/* The number a new label would get: the next one, then one that nothing remembered was told under;
+ * RILL_NOBODY when all max_speakers are taken. However long it listens, no more labels are told than the user
+ * asked for. */
+static uint32_t free_number(tracker *self, const rill_memory *memory) {
+    if (self->next_number <= self->settings.max_speakers) return self->next_number;
+    for (uint32_t number = 1; number <= self->settings.max_speakers; number++)
+        if (!is_number_in_use(self, memory, number)) return number;
+    return RILL_NOBODY;
+}
+
+static uint32_t take_number(tracker *self, const rill_memory *memory) {
+    uint32_t number = free_number(self, memory);
+    if (number == self->next_number) self->next_number++;
+    return number;
+}
+
 static double seconds(const rill_voice_model *voices, uint64_t steps) {
     return (double)steps * voices->step_seconds;
 }
@@ -448,6 +474,12 @@ static speaker *add_speaker(tracker *self, uint32_t number) {
 
 /* --- grouping afresh --- */
 
+static bool is_label(const rill_memory *memory, const uint32_t *label_of, uint32_t number) {
+    for (size_t i = 0; i < *memory->count; i++)
+        if (label_of[i] == number) return true;
+    return false;
+}
+
 /* Gives the groups the labels of their members, the largest share first; a label goes to one group. */
 static void label_groups(const rill_voice_model *voices, tracker *self, rill_memory *memory,
                          uint32_t *label_of) {
@@ -488,14 +520,12 @@ static void label_groups(const rill_voice_model *voices, tracker *self, rill_mem
     }
     for (size_t i = 0; i < count; i++)
         if (label_of[i] == RILL_NOBODY && memory->weight[i] >= voices->group_least &&
-            given < self->settings.max_speakers)
-            label_of[i] = self->next_number++, given++;
-}
-
-static bool is_label(const rill_memory *memory, const uint32_t *label_of, uint32_t number) {
-    for (size_t i = 0; i < *memory->count; i++)
-        if (label_of[i] == number) return true;
-    return false;
+            given < self->settings.max_speakers) {
+            uint32_t number = free_number(self, memory);
+            if (is_label(memory, label_of, number)) break; /* the last free number has just been given */
+            label_of[i] = take_number(self, memory);
+            given += label_of[i] != RILL_NOBODY;
+        }
 }
 
 /* A speaker whose label no group has any more is gone; name and talk go where its first chunk went. */
@@ -601,26 +631,29 @@ static float speech_mean(const rill_voice_model *voices, const tracker *self, co
     return sum / (float)(end - from);
 }
 
-/* Who speaks at step, as a forward-backward pass from the last decision to the last step heard sees it.
- * The unknown voice's likelihood of a step is its share of the evidence for one voice from there on.
- * → the speaker's index or speakers_count for the unknown voice; *posterior of that. */
-static size_t decide(const rill_voice_model *voices, tracker *self, const parts *at, uint64_t step,
-                     bool speech, float *posterior) {
-    const size_t known = self->speakers_count, last_known = RILL_TRACKER_MAX_SPEAKERS;
-    const bool room_left = known < self->settings.max_speakers;
-    const float change = speech ? voices->change_rate : voices->pause_change_rate;
-    const float newcomer =
-        room_left ? expf(self->ease < 30 ? -(voices->newcomer_cost + self->ease) : -60.0F) : 0.0F;
-    const float choices = (float)known + newcomer;
-    float unknown[MAX_WAIT + 1], ahead[RILL_TRACKER_MAX_SPEAKERS], unknown_ahead = 1;
+/* The chain's candidates at a decision: the known speakers, then the unknown voice while there is room for
+ * one. */
+typedef struct candidates {
+    size_t known;
+    bool room_left;
+    float newcomer; /* weight of a change to the unknown voice, against 1 to a known one */
+    float choices;  /* sum of these weights */
+} candidates;
+
+/* The step whose embedding tells of step: the embedding lags. */
+static size_t slot_of(const rill_voice_model *voices, const tracker *self, uint64_t step) {
+    const uint64_t last = self->heard - 1, seen = step + voices->embedding_delay;
+    return (size_t)((seen < last ? seen : last) % self->ring);
+}
+
+/* unknown [end − step + 1]: the unknown voice's log-likelihood of each step from step to end, its share of
+ * the evidence for one voice from there on. */
+static void find_unknown(const rill_voice_model *voices, const tracker *self, const parts *at, uint64_t step,
+                         uint64_t end, float *unknown) {
     float sums[RILL_VOICE_MAX_DIM] = {0}, count = 0;
-    const uint64_t last = self->heard - 1;
-    uint64_t end = last >= step + voices->embedding_delay ? last - voices->embedding_delay : step;
-    if (end > step + voices->lookahead) end = step + voices->lookahead;
     for (uint64_t q = end + 1; q-- > step;) {
-        uint64_t seen = q + voices->embedding_delay < last ? q + voices->embedding_delay : last;
-        size_t slot = (size_t)(seen % self->ring);
-        float weight = at->weights[slot];
+        const size_t slot = slot_of(voices, self, q);
+        const float weight = at->weights[slot];
         for (size_t d = 0; d < voices->dim; d++)
             sums[d] += weight * (at->steps[slot * voices->dim + d] - at->room[d]);
         count += weight;
@@ -628,52 +661,92 @@ static size_t decide(const rill_voice_model *voices, tracker *self, const parts 
             weight / fmaxf(count, 1e-3F) *
             rill_voice_evidence(voices, voices->decision_scale, voices->decision_log, count, sums);
     }
-    for (size_t k = 0; k < known; k++) ahead[k] = 1;
-    for (uint64_t q = end; q > step; q--) { /* backward */
-        uint64_t seen = q + voices->embedding_delay < last ? q + voices->embedding_delay : last;
-        const float *likelihood = at->likelihood + (size_t)(seen % self->ring) * last_known;
-        float most = room_left ? unknown[q - step] : likelihood[0], all = 0, largest = 0;
-        for (size_t k = 0; k < known; k++) most = fmaxf(most, likelihood[k]);
+}
+
+/* The largest log-likelihood of a step, so that exponentials of differences stay in range. */
+static float most_likely(const candidates *of, const float *likelihood, float unknown) {
+    float most = of->room_left ? unknown : likelihood[0];
+    for (size_t k = 0; k < of->known; k++) most = fmaxf(most, likelihood[k]);
+    return most;
+}
+
+/* Backward: ahead [known + 1] ∝ p(what is heard after step up to end | who speaks at step). */
+static void look_ahead(const rill_voice_model *voices, const tracker *self, const parts *at,
+                       const candidates *of, uint64_t step, uint64_t end, const float *unknown,
+                       float *ahead) {
+    const size_t known = of->known;
+    for (size_t k = 0; k <= known; k++) ahead[k] = 1;
+    for (uint64_t q = end; q > step; q--) {
+        const float *likelihood = at->likelihood + slot_of(voices, self, q) * RILL_TRACKER_MAX_SPEAKERS;
+        const float most = most_likely(of, likelihood, unknown[q - step]);
+        float all = 0, largest = 0;
         for (size_t k = 0; k < known; k++) {
             ahead[k] *= expf(likelihood[k] - most);
             all += ahead[k];
         }
-        unknown_ahead = room_left ? unknown_ahead * expf(unknown[q - step] - most) : 0;
-        all = voices->change_rate * (all + newcomer * unknown_ahead) / choices;
-        for (size_t k = 0; k < known; k++) {
+        ahead[known] = of->room_left ? ahead[known] * expf(unknown[q - step] - most) : 0;
+        all = voices->change_rate * (all + of->newcomer * ahead[known]) / of->choices;
+        for (size_t k = 0; k <= known; k++) {
             ahead[k] = (1 - voices->change_rate) * ahead[k] + all;
             largest = fmaxf(largest, ahead[k]);
         }
-        unknown_ahead = (1 - voices->change_rate) * unknown_ahead + all;
-        largest = fmaxf(largest, unknown_ahead);
-        for (size_t k = 0; k < known; k++) ahead[k] /= largest;
-        unknown_ahead /= largest;
+        for (size_t k = 0; k <= known; k++) ahead[k] /= largest;
     }
-    uint64_t seen = step + voices->embedding_delay < last ? step + voices->embedding_delay : last;
-    const float *likelihood = at->likelihood + (size_t)(seen % self->ring) * last_known;
-    float most = room_left ? unknown[0] : likelihood[0], before = self->unknown_belief, total = 0;
-    for (size_t k = 0; k < known; k++) {
-        most = fmaxf(most, likelihood[k]);
-        before += self->speakers[k].belief;
-    }
-    for (size_t k = 0; k < known; k++) { /* forward */
-        float belief = (1 - change) * self->speakers[k].belief / before + change / choices;
+}
+
+/* Forward: the speakers' belief and unknown_belief take step in; change is the chance that somebody else
+ * speaks than before. */
+static void look_back(tracker *self, const candidates *of, float change, const float *likelihood,
+                      float unknown) {
+    const float most = most_likely(of, likelihood, unknown);
+    float before = self->unknown_belief, total = 0;
+    for (size_t k = 0; k < of->known; k++) before += self->speakers[k].belief;
+    for (size_t k = 0; k < of->known; k++) {
+        float belief = (1 - change) * self->speakers[k].belief / before + change / of->choices;
         self->speakers[k].belief = belief * expf(likelihood[k] - most);
         total += self->speakers[k].belief;
     }
-    float belief = (1 - change) * self->unknown_belief / before + change * newcomer / choices;
-    self->unknown_belief = room_left ? belief * expf(unknown[0] - most) : 0;
+    float belief = (1 - change) * self->unknown_belief / before + change * of->newcomer / of->choices;
+    self->unknown_belief = of->room_left ? belief * expf(unknown - most) : 0;
     total += self->unknown_belief;
-    size_t who = known;
-    float best = 0, all = 0;
-    for (size_t k = 0; k <= known; k++) {
-        float *here = k < known ? &self->speakers[k].belief : &self->unknown_belief;
-        *here /= total;
-        float both = *here * (k < known ? ahead[k] : unknown_ahead);
+    for (size_t k = 0; k < of->known; k++) self->speakers[k].belief /= total;
+    self->unknown_belief /= total;
+}
+
+/* Whether candidate k is who the running turn is told of. */
+static bool holds_turn(const tracker *self, size_t known, size_t k) {
+    if (self->turn == RILL_NOBODY) return false;
+    return self->turn == (k < known ? self->speakers[k].number : self->pending);
+}
+
+/* Who speaks at step, as a forward-backward pass from the last decision to the last step heard sees it;
+ * another than before only when that is change_odds times as likely, so that a turn is not cut to pieces by
+ * doubt. → the speaker's index or speakers_count for the unknown voice; *posterior of that. */
+static size_t decide(const rill_voice_model *voices, tracker *self, const parts *at, uint64_t step,
+                     bool speech, float *posterior) {
+    const bool room_left = self->speakers_count < self->settings.max_speakers &&
+                           (self->pending != RILL_NOBODY || free_number(self, &at->memory) != RILL_NOBODY);
+    const float cost = fmaxf(-60, fminf(60, voices->newcomer_cost + self->ease));
+    const float newcomer = room_left ? expf(-cost) : 0.0F;
+    const candidates of = {self->speakers_count, room_left, newcomer, (float)self->speakers_count + newcomer};
+    const uint64_t last = self->heard - 1;
+    uint64_t end = last >= step + voices->embedding_delay ? last - voices->embedding_delay : step;
+    if (end > step + voices->lookahead) end = step + voices->lookahead;
+    float unknown[MAX_WAIT + 1], ahead[RILL_TRACKER_MAX_SPEAKERS + 1];
+    find_unknown(voices, self, at, step, end, unknown);
+    look_ahead(voices, self, at, &of, step, end, unknown, ahead);
+    look_back(self, &of, speech ? voices->change_rate : voices->pause_change_rate,
+              at->likelihood + slot_of(voices, self, step) * RILL_TRACKER_MAX_SPEAKERS, unknown[0]);
+    size_t who = of.known;
+    float best = 0, chosen = 0, all = 0;
+    for (size_t k = 0; k <= of.known; k++) {
+        const float both = ahead[k] * (k < of.known ? self->speakers[k].belief : self->unknown_belief);
+        const float weighed = holds_turn(self, of.known, k) ? both * voices->change_odds : both;
         all += both;
-        if (both > best || (k == known && room_left && both >= best)) best = both, who = k;
+        if (weighed > best || (k == of.known && room_left && weighed >= best))
+            best = weighed, chosen = both, who = k;
     }
-    *posterior = all > 0 ? best / all : 0;
+    *posterior = all > 0 ? chosen / all : 0;
     return who;
 }
 
@@ -686,10 +759,8 @@ static float score_of(const rill_voice_model *voices, float posterior, double co
 }
 
 static void decide_step(const rill_voice_model *voices, tracker *self, parts *at) {
-    const uint64_t step = self->decided, last = self->heard - 1;
-    const size_t slot =
-        (size_t)((step + voices->embedding_delay < last ? step + voices->embedding_delay : last) %
-                 self->ring);
+    const uint64_t step = self->decided;
+    const size_t slot = slot_of(voices, self, step);
     const bool speech = speech_mean(voices, self, at, step) > voices->speech_threshold;
     float posterior = 0, score = 0;
     /* a step after the chunk came in, which may have cost as much */
@@ -699,7 +770,8 @@ static void decide_step(const rill_voice_model *voices, tracker *self, parts *at
     uint32_t number = RILL_NOBODY;
     self->pause = speech ? 0 : self->pause + 1;
     if (speech && unknown) {
-        if (self->pending == RILL_NOBODY) self->pending = self->next_number++, self->pending_steps = 0;
+        if (self->pending == RILL_NOBODY)
+            self->pending = take_number(self, &at->memory), self->pending_steps = 0;
         self->pending_steps++;
         number = self->pending;
         score = score_of(voices, posterior, (double)self->pending_steps, true);
@@ -797,20 +869,19 @@ uint32_t rill_tracker_enroll(const rill_voice_model *voices, void *bytes, const 
     if (self->speakers_count >= self->settings.max_speakers || 2 * self->chunks_count >= at.memory.capacity ||
         !is_usable(voices->embedding_dim, embedding, 0) || !(seconds_pooled > 0))
         return 0;
+    const uint32_t number = take_number(self, &at.memory);
+    if (number == RILL_NOBODY) return 0;
     double norm = 0, steps = fmin(seconds_pooled, voices->enrolled_seconds) / voices->step_seconds;
     for (size_t i = 0; i < voices->embedding_dim; i++) norm += (double)embedding[i] * (double)embedding[i];
-    rill_chunk chunk = {.count = (float)steps,
-                        .label = self->next_number,
-                        .told = self->next_number,
-                        .number = self->next_chunk++,
-                        .enrolled = 1};
+    rill_chunk chunk = {
+        .count = (float)steps, .label = number, .told = number, .number = self->next_chunk++, .enrolled = 1};
     float x[RILL_VOICE_MAX_DIM], heard[RILL_VOICE_MAX_DIM];
     rill_voice_project_pooled(voices, embedding, 1 / sqrt(norm), x);
     for (size_t d = 0; d < voices->dim; d++) x[d] *= chunk.count;
     for (size_t i = 0; i < voices->embedding_dim; i++)
         heard[i] = (float)(embedding[i] / sqrt(norm)) * voices->pooled_length * chunk.count;
     rill_memory_add(voices, &at.memory, &chunk, heard, x);
-    speaker *known = add_speaker(self, self->next_number++);
+    speaker *known = add_speaker(self, number);
     known->enrolled = 1;
     set_name(known, name);
     learn(voices, self, &at);

@@ -132,6 +132,7 @@ static void read_all(reader *from, rill_voice_model *voices) {
     voices->decision_scale = voices->evidence_scale * real(from, "tracker.decision_factor", 0.01, 100);
     voices->change_rate = real(from, "tracker.change_rate", 1e-6, 0.5);
     voices->pause_change_rate = real(from, "tracker.pause_change_rate", 1e-6, 0.9);
+    voices->change_odds = real(from, "tracker.change_odds", 1, 1e6);
     voices->newcomer_cost = real(from, "tracker.newcomer_cost", -30, 30);
     voices->lookahead = whole(from, "tracker.lookahead_steps", 1, 1000);
     voices->birth_steps = whole(from, "tracker.birth_steps", 1, 1000);

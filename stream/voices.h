@@ -35,6 +35,7 @@ struct rill_voice_model {
     float evidence_scale;                 /* of a step when voices are learned and compared */
     float decision_scale;                 /* of a step when it is decided who speaks */
     float change_rate, pause_change_rate; /* chance a step of a change of speaker, in speech and in a pause */
+    float change_odds;                    /* how much likelier another must be than who holds the turn */
     float newcomer_cost;                  /* of a change to an unknown voice, against one to a known voice */
     size_t lookahead;   /* steps that are looked ahead at most: further on others speak, and a newcomer's
                            evidence is of all that is ahead */

@@ -22,6 +22,7 @@ started() {
 
 # listen ARGUMENT...: in the background, until it says that it listens; sets $listener
 listen() {
+    : >err # what the last run said must not be taken for this one's
     "$rill" listen "$@" >out 2>err </dev/null &
     listener=$!
     for ((i = 0; i < 600; i++)); do

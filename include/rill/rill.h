@@ -6,7 +6,11 @@
 #include <rill/attention.h>
 #include <rill/convolution.h>
 #include <rill/feature_map.h>
+#include <rill/gradient.h>
+#include <rill/rollback.h>
+#include <rill/saved_state.h>
 #include <rill/softmax.h>
 #include <rill/status.h>
+#include <rill/steady_state.h>
 
 #endif

@@ -27,7 +27,8 @@ typedef struct rill_tracker_settings {
     double overhead_seconds; /* of these, what the chain before the tracker takes (resampler, window, step) */
     double
         threshold; /* how alike a voice must be to be a known one; the model's own scale. NAN: the model's */
-    size_t max_speakers; /* labels at most, 1 … RILL_TRACKER_MAX_SPEAKERS */
+    size_t max_speakers; /* labels at most, 1 … RILL_TRACKER_MAX_SPEAKERS; when all have been told, one that
+                            nothing remembered bears any more may be told again */
 } rill_tracker_settings;
 
 /* The back end's parameters and vectors, read from the model once; immutable, may be shared. The model must
