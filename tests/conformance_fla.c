@@ -43,6 +43,7 @@ static const model models[] = {
     {"kda_", RILL_RULE_GATED_DELTA, RILL_DECAY_STEP_KEY, false, "in.g_log"},
     {"dplr_rwkv7_", RILL_RULE_RANK_ONE, RILL_DECAY_STEP_KEY, true, "in.gk_log"},
     {"gdn2_", RILL_RULE_RANK_ONE, RILL_DECAY_STEP_KEY, false, "in.g_log"},
+    {"rebased_", RILL_RULE_LINEAR, RILL_DECAY_NONE, true, NULL},
     {"hgrn_", RILL_RULE_GATED, RILL_DECAY_STEP_HEAD, false, "in.g_log"},
 };
 
@@ -60,6 +61,7 @@ static const result results[] = {
     {"out.o_chunk64", NULL, NULL, false, false, true},
     {"out.o_scale1", "out.S", NULL, false, true, false},
     {"out.o_chunk32_scale1", NULL, NULL, false, true, false},
+    {"out.o_nonorm", NULL, NULL, false, true, false},
     {"out.o_normalized", "out.S", "out.z", false, false, true},
     {"out.o_init", "out.S_init", NULL, true, false, false},
     {"out.o_init_scaled", "out.S_init", NULL, true, false, false},
@@ -126,6 +128,21 @@ static void read_two_gates(conformance_case *c, recurrence *r) {
     r->steps.transition_write = times(c, keys, r->steps.keys, NULL, -1);
     r->steps.values =
         times(c, keys / r->shape.key_dim * r->shape.value_dim, r->steps.values, values_of(c, "in.w"), 1);
+}
+
+/* (q·k)² / K as the product of the features x ⊗ x / √K, of K² dimensions */
+static void square_features(conformance_case *c, recurrence *r) {
+    size_t dim = r->shape.key_dim, rows = r->batches * r->steps.length * r->shape.heads;
+    const float **inputs[] = {&r->steps.queries, &r->steps.keys};
+    for (size_t i = 0; i < 2; i++) {
+        float *features = conformance_floats(c, rows * dim * dim);
+        for (size_t j = 0; j < rows * dim * dim; j++) {
+            const float *x = *inputs[i] + j / (dim * dim) * dim;
+            features[j] = x[j / dim % dim] * x[j % dim] / sqrtf((float)dim);
+        }
+        *inputs[i] = features;
+    }
+    r->shape.key_dim = dim * dim;
 }
 
 /* n steps a token: the decay in the first, the query in the last; the others 1 and 0 */
@@ -223,14 +240,17 @@ static void run(conformance_case *c) {
     }
     if (!read_case(c, m, &r)) return;
     size_t n = (size_t)conformance_number(c, "num_householder", 1);
+    bool squares = conformance_file_starts(c, "rebased_");
     if (n > 1) spread_product(c, &r, n);
+    if (squares) square_features(c, &r);
     for (size_t i = 0; i < sizeof results / sizeof *results; i++) {
         const result *have = results + i;
         if (!conformance_find(c, have->output)) continue;
-        float scale = have->scale_is_one || n > 1 ? 1 : (float)(1 / sqrt((double)r.shape.key_dim));
+        float scale = have->scale_is_one || n > 1 || squares ? 1 : (float)(1 / sqrt((double)r.shape.key_dim));
         r.shape.scale = scale;
-        r.shape.normalize = have->normalized; /* scale q·S / (scale q·z + ε) */
-        r.shape.epsilon = (float)(conformance_number(c, "eps", 0) / (double)scale);
+        r.shape.normalize =
+            have->normalized || (squares && have == results); /* scale q·S / (scale q·z + ε) */
+        r.shape.epsilon = (float)(conformance_number(c, "eps", squares ? 1e-6 : 0) / (double)scale);
         r.past = have->with_past ? values_of(c, "in.S0") : NULL;
         r.past_z = have->with_past ? values_of(c, "in.z0") : NULL;
         recurrence_run_forms(c, &r, expect, &(expectation){m, have, n});

@@ -76,7 +76,7 @@ extern "C" {
 typedef enum rill_update_rule {
     /* S += k vᵀ: no decay. S and z grow with the sequence, and plain float sums drift: relative error about
      * 1.5e-5 after 10⁶ steps, 5e-3 after 10⁷ (28 hours at 100 steps a second), and worse from there. Reset
-     * it, or use a decay, when a stream may last longer. */
+     * it, use a decay, or a steady state (<rill/steady_state.h>) when a stream may last longer. */
     RILL_RULE_LINEAR,
     RILL_RULE_GATED,       /* S = g S + k vᵀ */
     RILL_RULE_DELTA,       /* S += β k (v − Sᵀk)ᵀ */
