@@ -12,6 +12,7 @@
 #include "checksum.h"
 #include "kernels/kernels.h"
 #include "random_sequence.h"
+#include "rule_case.h"
 
 static void seal(unsigned char *bytes, size_t size) {
     uint64_t sum = rill_checksum(RILL_CHECKSUM_START, bytes, size - 8);
@@ -64,6 +65,34 @@ Test(saved_state, loads_bit_for_bit) {
         free(again);
         free(loaded);
         saved_case_free(&c);
+    }
+}
+
+/* Any rule: saved in the middle of a sequence and loaded, it goes on with the same bits. */
+Test(saved_state, every_rule_goes_on_after_loading) {
+    random_seed(36);
+    for (int round = 0; round < 40; round++) {
+        rule_case c = rule_case_make(rule_case_shape((rill_update_rule)(round % 5)), 2 + random_below(40));
+        const size_t state_size = rill_attention_size(&c.shape), size = rill_attention_saved_size(&c.shape);
+        const size_t cut = 1 + random_below(c.length - 1), rest = c.length - cut;
+        const size_t outputs = c.length * c.shape.query_heads * c.shape.value_dim;
+        float *state = fresh_state(&c.shape), *loaded = malloc(state_size);
+        float *output = malloc(outputs * sizeof *output), *again = malloc(outputs * sizeof *again);
+        unsigned char *bytes = malloc(size);
+        rill_sequence before = rule_case_part(&c, 0, cut), after = rule_case_part(&c, cut, rest);
+        rill_attention_chunkwise(&c.shape, state, &before, output);
+        rill_attention_save(&c.shape, state, bytes);
+        cr_assert_eq(rill_attention_load(&c.shape, "test", bytes, size, loaded, NULL), RILL_OK);
+        rill_attention_recurrent(&c.shape, state, &after, output);
+        rill_attention_recurrent(&c.shape, loaded, &after, again);
+        cr_assert_arr_eq(again, output, rest * c.shape.query_heads * c.shape.value_dim * sizeof *output);
+        cr_assert_arr_eq(loaded, state, state_size);
+        free(bytes);
+        free(again);
+        free(output);
+        free(loaded);
+        free(state);
+        rule_case_free(&c);
     }
 }
 
