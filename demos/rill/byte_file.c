@@ -5,11 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "message.h"
 
-enum { FIRST_CAPACITY = 1 << 16 };
+enum { FIRST_CAPACITY = 1 << 16, MOST_CAPACITY = 1 << 28 };
 
 static char *read_stream(FILE *file, const char *path, size_t *size) {
     size_t capacity = FIRST_CAPACITY, used = 0;
@@ -18,6 +19,11 @@ static char *read_stream(FILE *file, const char *path, size_t *size) {
     while (bytes) {
         used += fread(bytes + used, 1, capacity - 1 - used, file);
         if (used < capacity - 1) break;
+        if (capacity >= MOST_CAPACITY) { /* a device without end, for instance */
+            complain("%s: larger than %d bytes", path, MOST_CAPACITY);
+            free(bytes);
+            return NULL;
+        }
         capacity *= 2;
         char *moved = realloc(bytes, capacity);
         if (!moved) free(bytes);
@@ -48,7 +54,17 @@ char *byte_file_read(const char *path, size_t *size) {
     return bytes;
 }
 
+/* A device or a link must not be replaced by a file. */
+static bool may_replace(const char *path) {
+    struct stat there;
+    if (lstat(path, &there) != 0 || S_ISREG(there.st_mode)) return true;
+    complain("%s: %s", path,
+             S_ISLNK(there.st_mode) ? "a symbolic link; give the file that it points to" : "no regular file");
+    return false;
+}
+
 bool byte_file_write(const char *path, const void *bytes, size_t size) {
+    if (!may_replace(path)) return false;
     size_t capacity = strlen(path) + sizeof ".XXXXXX";
     char *draft = malloc(capacity);
     if (!draft) {
