@@ -92,6 +92,10 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         options->words = state->argv + state->next;
         options->count = (size_t)(state->argc - state->next);
         break;
+    case ARGP_KEY_END:
+        if (options->rttm && options->rttm_corrected && !strcmp(options->rttm, options->rttm_corrected))
+            argp_error(state, "--rttm and --rttm-corrected cannot be one file");
+        break;
     default:
         return ARGP_ERR_UNKNOWN;
     }
