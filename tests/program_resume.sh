@@ -60,6 +60,7 @@ for path in pipe link folder; do
     before=$(stat -c '%F %i' $path)
     run 5 track --save-state $path first.wav
     said "^rill: $path: "
+    [ ! -s out ] || fail "a recording is tracked before it is known that $path cannot be written"
     [ "$(stat -c '%F %i' $path)" = "$before" ] || fail "a state took the place of the $path"
 done
 

@@ -63,17 +63,38 @@ static bool may_replace(const char *path) {
     return false;
 }
 
-bool byte_file_write(const char *path, const void *bytes, size_t size) {
-    if (!may_replace(path)) return false;
+/* A new file beside path, mode 0600; *draft receives its name, the caller's to free. Its descriptor, or -1
+ * after saying why. */
+static int draft_open(const char *path, char **draft) {
+    *draft = NULL;
+    if (!may_replace(path)) return -1;
     size_t capacity = strlen(path) + sizeof ".XXXXXX";
-    char *draft = malloc(capacity);
-    if (!draft) {
-        complain("%s: out of memory", path);
+    *draft = malloc(capacity);
+    if (*draft) snprintf(*draft, capacity, "%s.XXXXXX", path);
+    int descriptor = *draft ? mkstemp(*draft) : -1;
+    if (descriptor < 0) complain("%s: %s", path, *draft ? strerror(errno) : "out of memory");
+    return descriptor;
+}
+
+bool byte_file_can_write(const char *path) {
+    char *draft;
+    int descriptor = draft_open(path, &draft);
+    if (descriptor >= 0) {
+        close(descriptor);
+        unlink(draft);
+    }
+    free(draft);
+    return descriptor >= 0;
+}
+
+bool byte_file_write(const char *path, const void *bytes, size_t size) {
+    char *draft;
+    int descriptor = draft_open(path, &draft);
+    if (descriptor < 0) {
+        free(draft);
         return false;
     }
-    snprintf(draft, capacity, "%s.XXXXXX", path);
-    int descriptor = mkstemp(draft);
-    FILE *file = descriptor >= 0 ? fdopen(descriptor, "wb") : NULL;
+    FILE *file = fdopen(descriptor, "wb");
     bool written =
         file && fwrite(bytes, 1, size, file) == size && fflush(file) == 0 && fsync(descriptor) == 0;
     int error = errno;
@@ -87,7 +108,7 @@ bool byte_file_write(const char *path, const void *bytes, size_t size) {
     }
     if (!written) {
         complain("%s: %s", path, strerror(error));
-        if (descriptor >= 0) unlink(draft);
+        unlink(draft);
     }
     free(draft);
     return written;

@@ -247,7 +247,8 @@ static int track_all(struct run *run) {
     if (arguments->reference &&
         !(reference = reference_read(arguments->reference, arguments->shared.words, arguments->shared.count)))
         return EXIT_INPUT;
-    if (!turn_files_open(&run->files, &arguments->shared, reference)) {
+    if ((arguments->save_state && !byte_file_can_write(arguments->save_state)) ||
+        !turn_files_open(&run->files, &arguments->shared, reference)) {
         rill_turns_destroy(reference);
         return EXIT_OUTPUT;
     }
