@@ -19,8 +19,11 @@ static void fill(size_t count, float *numbers) {
 
 /* Steps [from, to) of the sequence. */
 static rill_sequence part(size_t from, size_t to, const float *log_decay) {
-    return (rill_sequence){to - from, &queries[from][0][0], &keys[from][0][0], &values[from][0][0],
-                           log_decay};
+    return (rill_sequence){.length = to - from,
+                           .queries = &queries[from][0][0],
+                           .keys = &keys[from][0][0],
+                           .values = &values[from][0][0],
+                           .log_decay = log_decay};
 }
 
 int main(void) {

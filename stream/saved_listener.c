@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "checksum.h"
 #include "failure.h"
 #include "listener_memory.h"
 
@@ -24,17 +25,11 @@ typedef struct saved_header {
 
 _Static_assert(sizeof(saved_header) == 104, "the header has no padding");
 
-/* 64-bit FNV-1a (Fowler, Noll, Vo): against accidents, not against malice. */
-static uint64_t checksum(uint64_t hash, const void *bytes, size_t size) {
-    const unsigned char *byte = bytes;
-    for (size_t i = 0; i < size; i++) hash = (hash ^ byte[i]) * 0x100000001B3u;
-    return hash;
-}
-
 static uint64_t checksum_of(const saved_header *header, const void *state) {
     saved_header unsealed = *header;
     unsealed.checksum = 0;
-    return checksum(checksum(0xCBF29CE484222325u, &unsealed, sizeof unsealed), state, header->state_size);
+    uint64_t hash = rill_checksum(RILL_CHECKSUM_START, &unsealed, sizeof unsealed);
+    return rill_checksum(hash, state, header->state_size);
 }
 
 void rill_saved_listener_seal(void *bytes, size_t size) {

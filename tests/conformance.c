@@ -11,12 +11,22 @@
 #include <string.h>
 #include <sys/stat.h>
 
-extern const conformance_family conformance_feature_maps, conformance_onnx_attention, conformance_softmax;
+extern const conformance_family conformance_feature_maps, conformance_fla, conformance_gated_slots,
+    conformance_ls_eend, conformance_mamba, conformance_onnx_attention, conformance_onnx_convolution,
+    conformance_onnx_linear_attention, conformance_recurrent_linear, conformance_rwkv7, conformance_softmax;
 
 /* Every family that knows a case runs it: the same values may be had by several ways. */
 static const conformance_family *const families[] = {
     &conformance_onnx_attention,
+    &conformance_onnx_linear_attention,
+    &conformance_onnx_convolution,
     &conformance_feature_maps,
+    &conformance_fla,
+    &conformance_gated_slots,
+    &conformance_mamba,
+    &conformance_rwkv7,
+    &conformance_ls_eend,
+    &conformance_recurrent_linear,
     &conformance_softmax,
     NULL,
 };

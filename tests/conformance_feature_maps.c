@@ -200,7 +200,10 @@ static void run_random_features(conformance_case *c) {
     void *state = conformance_memory(c, rill_attention_size(&linear));
     for (size_t b = 0; b < x->shape[0]; b++) {
         size_t features = b * length * heads * f.features_dim, start = b * length * heads * value_dim;
-        rill_sequence sequence = {length, q + features, k + features, values->values + start, NULL};
+        rill_sequence sequence = {.length = length,
+                                  .queries = q + features,
+                                  .keys = k + features,
+                                  .values = values->values + start};
         rill_softmax_input input = {.queries_length = length,
                                     .keys_length = length,
                                     .queries = q + features,
@@ -236,8 +239,10 @@ static void run_based(conformance_case *c) {
         shape.normalize = normalize;
         void *state = conformance_memory(c, rill_attention_size(&shape));
         for (size_t row = 0; row < queries.rows; row += length) {
-            rill_sequence sequence = {length, queries.features + row * features_dim,
-                                      keys.features + row * features_dim, v->values + row * value_dim, NULL};
+            rill_sequence sequence = {.length = length,
+                                      .queries = queries.features + row * features_dim,
+                                      .keys = keys.features + row * features_dim,
+                                      .values = v->values + row * value_dim};
             rill_attention_init(&shape, state);
             rill_attention_chunkwise(&shape, state, &sequence, output + row * value_dim);
         }

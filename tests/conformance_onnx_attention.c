@@ -181,8 +181,10 @@ static void expect_output(conformance_case *c, const onnx_attention *a) {
 
 static rill_sequence steps_of(const onnx_attention *a, size_t batch, size_t start, size_t length,
                               const float *queries) {
-    return (rill_sequence){length, queries, batch_of(&a->keys, batch) + start * row_size(&a->keys),
-                           batch_of(&a->values, batch) + start * row_size(&a->values), NULL};
+    return (rill_sequence){.length = length,
+                           .queries = queries,
+                           .keys = batch_of(&a->keys, batch) + start * row_size(&a->keys),
+                           .values = batch_of(&a->values, batch) + start * row_size(&a->values)};
 }
 
 /* The past, its outputs thrown away, then the queries' own steps. */

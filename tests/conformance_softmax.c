@@ -100,9 +100,10 @@ static void run_recurrent_full(conformance_case *c) {
         rill_softmax_input input = sequence_of(&b, n);
         rill_key_value_cache_init(&b.shape, cache, b.keys_length);
         for (size_t t = 0; t < b.queries_length; t++) {
-            rill_sequence step = {1, input.queries + t * b.shape.query_heads * b.shape.key_dim,
-                                  input.keys + t * b.shape.heads * b.shape.key_dim,
-                                  input.values + t * b.shape.heads * b.shape.value_dim, NULL};
+            rill_sequence step = {.length = 1,
+                                  .queries = input.queries + t * b.shape.query_heads * b.shape.key_dim,
+                                  .keys = input.keys + t * b.shape.heads * b.shape.key_dim,
+                                  .values = input.values + t * b.shape.heads * b.shape.value_dim};
             rill_key_value_cache_step(&b.shape, cache, &step,
                                       output + n * output_size(&b) + t * output_size(&b) / b.queries_length);
         }

@@ -39,4 +39,18 @@ for package in rill rill_encoder rill_stream; do
         $([ -z "$theirs" ] || pkg-config --libs $theirs) -lm
     LD_LIBRARY_PATH="" "$prefix/static_$package" >/dev/null
 done
+# The example of README.md, made whole.
+if [ -e "$PKG_CONFIG_PATH/rill_stream.pc" ]; then
+    {
+        printf '#include <stdio.h>\n#include <rill/stream/listener.h>\nint main(void) {\n'
+        printf 'static float samples[16000]; size_t count = 16000;\n'
+        sed -n '/^```c$/,/^```$/{/^```/d;p}' "$source/README.md"
+        printf 'rill_listener_close(listener); rill_model_close(model); return 0; }\n'
+    } >"$prefix/readme.c"
+    grep -q rill_listener_push "$prefix/readme.c"
+    # shellcheck disable=SC2046
+    cc -std=c11 -Wall -Wextra -Wpedantic -Werror "$prefix/readme.c" -o "$prefix/readme" \
+        $(pkg-config --cflags --libs rill_stream)
+    (cd "$source" && LD_LIBRARY_PATH=$prefix/usr/lib "$prefix/readme")
+fi
 echo "installed, found and linked"

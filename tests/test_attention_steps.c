@@ -64,7 +64,8 @@ static void map(workshop *w) {
 static bool work(void *with) {
     workshop *w = with;
     for (size_t t = 0; t < length; t++) {
-        rill_sequence step = {1, w->x + t * row, w->x + t * row, w->x + t * row, NULL};
+        rill_sequence step = {
+            .length = 1, .queries = w->x + t * row, .keys = w->x + t * row, .values = w->x + t * row};
         rill_key_value_cache_step(&w->shape, w->cache, &step, w->output + t * row);
         rill_sliding_window_step(&w->window, w->ring, &step, w->output + t * row);
     }

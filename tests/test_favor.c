@@ -118,7 +118,7 @@ static double attention_error(const history *h, uint64_t seed, size_t m) {
     rill_feature_map_favor(keys, dim, m / 2, projections, (float)scale, 0, h->k, k);
     rill_attention_shape shape = {
         .heads = 1, .query_heads = 1, .key_dim = m, .value_dim = value_dim, .normalize = true};
-    rill_sequence sequence = {keys, q, k, h->v, NULL};
+    rill_sequence sequence = {.length = keys, .queries = q, .keys = k, .values = h->v};
     void *state = malloc(rill_attention_size(&shape));
     rill_attention_init(&shape, state);
     rill_attention_recurrent(&shape, state, &sequence, output);

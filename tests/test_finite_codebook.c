@@ -96,7 +96,8 @@ Test(finite_codebook, makes_the_recurrent_form_softmax_attention) {
         rill_softmax_attention(&yardstick, &input, softmax);
         rill_attention_shape shape = {
             .heads = 1, .query_heads = 1, .key_dim = codes, .value_dim = value_dim, .normalize = true};
-        rill_sequence sequence = {length, h.q_features, h.k_features, h.v, NULL};
+        rill_sequence sequence = {
+            .length = length, .queries = h.q_features, .keys = h.k_features, .values = h.v};
         void *state = malloc(rill_attention_size(&shape));
         rill_attention_init(&shape, state);
         rill_attention_recurrent(&shape, state, &sequence, linear);

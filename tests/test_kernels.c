@@ -173,11 +173,12 @@ Test(kernels, nan_and_infinity_stay_where_they_are) {
 static void depthwise_agrees(const rill_kernels *reference, const rill_kernels *kernels) {
     for (int round = 0; round < 100; round++) {
         size_t count = random_below(11), channels = odd_dim(), taps = 1 + random_below(20);
+        bool biased = random_below(4);
         guarded_floats x = guarded_input((count + taps - 1) * channels, -2, 2);
         guarded_floats w = guarded_input(channels * taps, -1, 1), b = guarded_input(channels, -1, 1);
         guarded_floats y = guarded_output(count * channels), want = guarded_output(count * channels);
-        kernels->depthwise(count, channels, taps, x.data, w.data, b.data, y.data);
-        reference->depthwise(count, channels, taps, x.data, w.data, b.data, want.data);
+        kernels->depthwise(count, channels, taps, x.data, w.data, biased ? b.data : NULL, y.data);
+        reference->depthwise(count, channels, taps, x.data, w.data, biased ? b.data : NULL, want.data);
         for (size_t i = 0; i < count * channels; i++) {
             size_t c = i % channels;
             double magnitude = fabs((double)b.data[c]);
@@ -195,6 +196,58 @@ static void depthwise_agrees(const rill_kernels *reference, const rill_kernels *
 
 Test(kernels, depthwise_agrees_with_the_reference) {
     every_table(depthwise_agrees, "depthwise");
+}
+
+/* out = decay out + a b with the kernel, and what it should be; a by columns is its transpose. Σ is that of
+ * inner + 1 products, one of them rounded once more. */
+static void product_check(const rill_kernels *kernels, rill_matrix_product p, const guarded_floats *before) {
+    guarded_floats out = guarded_copy(before);
+    p.out = out.data;
+    kernels->product(&p);
+    for (size_t i = 0; i < out.count; i++) {
+        size_t r = i / p.out_stride, m = i % p.out_stride;
+        double old = (double)before->data[i], want = p.decay ? (double)p.decay[r] * old : old;
+        double magnitude = fabs(want);
+        for (size_t k = 0; k < p.inner && m < p.columns; k++) {
+            double term =
+                (double)p.a[r * p.a_row_stride + k * p.a_column_stride] * (double)p.b[k * p.b_stride + m];
+            want += term;
+            magnitude += fabs(term);
+        }
+        if (m < p.columns)
+            near(kernels, "product", i, out.data[i], want, (double)(p.inner + 3) * U * magnitude);
+        else /* between the rows */
+            cr_assert(out.data[i] == before->data[i]);
+    }
+    guarded_free(&out);
+}
+
+static void product_agrees(const rill_kernels *reference, const rill_kernels *kernels) {
+    for (int round = 0; round < 100; round++) {
+        size_t rows = random_below(20), inner = random_below(random_below(2) ? 5 : 160), columns = odd_dim();
+        size_t gap = random_below(4), by_columns = random_below(2);
+        rill_matrix_product p = {.rows = rows, .inner = inner, .columns = columns};
+        p.a_row_stride = by_columns ? 1 : inner + gap;
+        p.a_column_stride = by_columns ? rows + gap : 1;
+        p.b_stride = columns + gap;
+        p.out_stride = columns + gap;
+        guarded_floats a = guarded_input((rows + gap) * (inner + gap), -1, 1);
+        guarded_floats b = guarded_input(inner * p.b_stride, -1, 1), decay = guarded_input(rows, 0, 1);
+        guarded_floats out = guarded_input(rows * p.out_stride, -1, 1);
+        p.a = a.data;
+        p.b = b.data;
+        p.decay = random_below(2) ? decay.data : NULL;
+        product_check(reference, p, &out);
+        product_check(kernels, p, &out);
+        guarded_free(&a);
+        guarded_free(&b);
+        guarded_free(&decay);
+        guarded_free(&out);
+    }
+}
+
+Test(kernels, product_is_the_sum_of_products) {
+    every_table(product_agrees, "product");
 }
 
 /* A random head and its exact outputs' magnitudes. A product k v that entered at step j has been rounded once

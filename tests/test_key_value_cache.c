@@ -14,9 +14,10 @@ static void *cache_make(const rill_softmax_shape *shape, size_t capacity) {
 
 static rill_sequence part_of(const random_attention *a, size_t start, size_t length) {
     const rill_softmax_shape *s = &a->shape;
-    return (rill_sequence){length, a->queries.data + start * s->query_heads * s->key_dim,
-                           a->keys.data + start * s->heads * s->key_dim,
-                           a->values.data + start * s->heads * s->value_dim, NULL};
+    return (rill_sequence){.length = length,
+                           .queries = a->queries.data + start * s->query_heads * s->key_dim,
+                           .keys = a->keys.data + start * s->heads * s->key_dim,
+                           .values = a->values.data + start * s->heads * s->value_dim};
 }
 
 /* from `start` on, in parts of 1 … longest steps */

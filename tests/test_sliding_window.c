@@ -28,9 +28,10 @@ static void push(const windowed *w, void *state, float *output) {
     for (size_t start = 0, length; start < end; start += length) {
         length = 1 + random_below(9);
         if (length > end - start) length = end - start;
-        rill_sequence part = {length, w->attention.queries.data + start * s->query_heads * s->key_dim,
-                              w->attention.keys.data + start * s->heads * s->key_dim,
-                              w->attention.values.data + start * s->heads * s->value_dim, NULL};
+        rill_sequence part = {.length = length,
+                              .queries = w->attention.queries.data + start * s->query_heads * s->key_dim,
+                              .keys = w->attention.keys.data + start * s->heads * s->key_dim,
+                              .values = w->attention.values.data + start * s->heads * s->value_dim};
         rill_sliding_window_step(&w->shape, state, &part, output + start * s->query_heads * s->value_dim);
     }
 }

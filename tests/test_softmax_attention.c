@@ -60,7 +60,8 @@ Test(softmax_attention, masked_product_equals_the_recurrent_form) {
                                        .key_dim = shape.key_dim,
                                        .value_dim = shape.value_dim,
                                        .scale = 0.5f};
-        rill_sequence sequence = {length, a.queries.data, a.keys.data, a.values.data, NULL};
+        rill_sequence sequence = {
+            .length = length, .queries = a.queries.data, .keys = a.keys.data, .values = a.values.data};
         void *state = malloc(rill_attention_size(&linear));
         rill_attention_init(&linear, state);
         guarded_floats output = attend(&a), recurrent = guarded_output(output.count);

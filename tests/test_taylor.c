@@ -46,7 +46,7 @@ static void attend(history *h) {
     rill_feature_map_taylor(length, h->dim, h->scale, h->k.data, k.data);
     rill_attention_shape shape = {
         .heads = 1, .query_heads = 1, .key_dim = features_dim, .value_dim = value_dim, .normalize = true};
-    rill_sequence sequence = {length, q.data, k.data, h->v.data, NULL};
+    rill_sequence sequence = {.length = length, .queries = q.data, .keys = k.data, .values = h->v.data};
     void *state = malloc(rill_attention_size(&shape));
     rill_attention_init(&shape, state);
     rill_attention_recurrent(&shape, state, &sequence, h->output.data);

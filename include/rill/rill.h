@@ -4,6 +4,7 @@
 #define RILL_RILL_H
 
 #include <rill/attention.h>
+#include <rill/convolution.h>
 #include <rill/feature_map.h>
 #include <rill/gradient.h>
 #include <rill/rollback.h>

@@ -1,12 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The recurrent form: every step reads and writes the whole state. */
-#include "attention/sequence_walk.h"
+#include "attention/wy_chunk.h"
 
-static void recurrent(const rill_attention_shape *shape, float *S, float *z, const rill_head_sequence *run) {
-    rill_kernels_get()->recurrent(shape->key_dim, shape->value_dim, S, z, shape->epsilon, shape->scale, run);
+static void recurrent(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
+                      void *unused) {
+    (void)unused;
+    if (rill_rule_erases(shape->rule) || run->bonus)
+        rill_wy_chunks(shape, S, z, run, 1);
+    else
+        rill_kernels_get()->recurrent(shape->key_dim, shape->value_dim, S, z, shape->epsilon, shape->scale,
+                                      &run->steps);
 }
 
 void rill_attention_recurrent(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
                               float *output) {
-    rill_sequence_walk(shape, state, sequence, output, recurrent);
+    rill_sequence_walk(shape, state, sequence, output, rill_block_steps, recurrent, NULL);
 }

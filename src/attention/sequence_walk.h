@@ -8,13 +8,41 @@
 
 #include "kernels/kernels.h"
 
-/* How one state head is taken over a run of steps with good keys, values and decays. */
-typedef void rill_head_form(const rill_attention_shape *shape, float *S, float *z,
-                            const rill_head_sequence *run);
+/* One state head's share of a sequence: what the kernels take, and the inputs of the other rules. */
+typedef struct rill_head_run {
+    rill_head_sequence steps; /* query_group 0, queries and output NULL: nothing is read */
+    const float *beta;        /* row t at beta + t · beta_stride, one float; NULL: not a delta rule */
+    size_t beta_stride;
+    const float *transition_read, *transition_write; /* rows as the keys'; NULL: not the rank-one rule */
+    const float *bonus;                              /* [key_dim] or NULL */
+} rill_head_run;
 
-/* Pushes the sequence through every head of the state by that form. A step whose key, value or decay is bad
- * in a head (see <rill/attention.h>) leaves that head's state as it was and its output NaN. */
-void rill_sequence_walk(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
-                        float *output, rill_head_form *form);
+/* How one state head is taken over a run of good steps; context is the walk's. */
+typedef void rill_head_form(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
+                            void *context);
+
+/* Pushes the sequence through every head of the state by that form, at most block_steps steps at a time.
+ * Without output nothing is read. A step that is bad in a head (see <rill/attention.h>) leaves that head's
+ * state as it was and its output NaN. Returns how many of them there were. */
+size_t rill_sequence_walk(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
+                          float *output, size_t block_steps, rill_head_form *form, void *context);
+
+enum {
+    rill_block_steps = 64
+}; /* 64 rows of 8 heads of 64 values: 128 KiB each of q, k, v, within a second-level cache */
+
+/* NaN where step t of a head is bad, in the outputs that are there already. */
+void rill_sequence_spoil(const rill_attention_shape *shape, const rill_sequence *sequence, float *output);
+
+bool rill_rule_is_delta(rill_update_rule rule);
+
+/* Does the rule take away what the state held, beyond its decay? */
+bool rill_rule_erases(rill_update_rule rule);
+
+/* Floats of log decay of a head and step. */
+size_t rill_decay_width(const rill_attention_shape *shape);
+
+/* S and z of one head; z is NULL without a normalizer. */
+float *rill_state_of_head(const rill_attention_shape *shape, const void *state, size_t head, float **z);
 
 #endif

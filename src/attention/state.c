@@ -5,8 +5,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include <rill/attention.h>
-
+#include "attention/sequence_walk.h"
 #include "failure.h"
 
 enum { size_multiple = 64 }; /* bytes: states side by side share no cache line */
@@ -28,15 +27,38 @@ static bool state_size(const rill_attention_shape *shape, size_t *size) {
     return true;
 }
 
-rill_status rill_attention_check(const rill_attention_shape *shape, rill_error *why) {
-    if (shape->rule != RILL_RULE_LINEAR && shape->rule != RILL_RULE_GATED)
+bool rill_rule_is_delta(rill_update_rule rule) {
+    return rule == RILL_RULE_DELTA || rule == RILL_RULE_GATED_DELTA;
+}
+
+bool rill_rule_erases(rill_update_rule rule) {
+    return rill_rule_is_delta(rule) || rule == RILL_RULE_RANK_ONE;
+}
+
+size_t rill_decay_width(const rill_attention_shape *shape) {
+    if (shape->decay == RILL_DECAY_NONE) return 0;
+    return shape->decay == RILL_DECAY_STEP_KEY ? shape->key_dim : 1;
+}
+
+static rill_status check_rule(const rill_attention_shape *shape, rill_error *why) {
+    static const char *const names[] = {"linear", "gated", "delta", "gated delta", "rank-one"};
+    if ((unsigned)shape->rule > RILL_RULE_RANK_ONE)
         return rill_fail(why, RILL_BAD_ARGUMENT, "attention: unknown update rule %d", (int)shape->rule);
     if ((unsigned)shape->decay > RILL_DECAY_STEP_KEY)
         return rill_fail(why, RILL_BAD_ARGUMENT, "attention: unknown decay %d", (int)shape->decay);
-    if ((shape->rule == RILL_RULE_LINEAR) != (shape->decay == RILL_DECAY_NONE))
-        return rill_fail(why, RILL_BAD_ARGUMENT, "attention: the %s",
-                         shape->rule == RILL_RULE_LINEAR ? "linear rule has no decay"
-                                                         : "gated rule needs a decay");
+    bool gated = shape->rule == RILL_RULE_GATED || shape->rule == RILL_RULE_GATED_DELTA;
+    if (shape->rule != RILL_RULE_RANK_ONE && gated == (shape->decay == RILL_DECAY_NONE))
+        return rill_fail(why, RILL_BAD_ARGUMENT, "attention: the %s rule %s", names[shape->rule],
+                         gated ? "needs a decay" : "has no decay");
+    if (shape->normalize && rill_rule_erases(shape->rule))
+        return rill_fail(why, RILL_BAD_ARGUMENT, "attention: the %s rule has no normalizer",
+                         names[shape->rule]);
+    return RILL_OK;
+}
+
+rill_status rill_attention_check(const rill_attention_shape *shape, rill_error *why) {
+    rill_status status = check_rule(shape, why);
+    if (status != RILL_OK) return status;
     if (shape->heads == 0 || shape->key_dim == 0 || shape->value_dim == 0)
         return rill_fail(why, RILL_BAD_ARGUMENT,
                          "attention: %zu heads of key dimension %zu, value dimension %zu: none may be 0",
@@ -70,4 +92,11 @@ void rill_attention_init(const rill_attention_shape *shape, void *state) {
 
 void rill_attention_reset(const rill_attention_shape *shape, void *state) {
     rill_attention_init(shape, state);
+}
+
+float *rill_state_of_head(const rill_attention_shape *shape, const void *state, size_t head, float **z) {
+    float *S = (float *)state; /* what may be written is the caller's knowledge */
+    *z = shape->normalize ? S + shape->heads * shape->key_dim * shape->value_dim + head * shape->key_dim
+                          : NULL;
+    return S + head * shape->key_dim * shape->value_dim;
 }

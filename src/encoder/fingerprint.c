@@ -5,22 +5,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "checksum.h"
 #include "encoder/model.h"
-
-/* FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv/ */
-static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t size) {
-    const unsigned char *byte = bytes;
-    for (size_t i = 0; i < size; i++) hash = (hash ^ byte[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
 
 /* With its terminating zero, which no text contains: "ab", "c" and "a", "bc" differ. */
 static uint64_t hash_text(uint64_t hash, const char *text) {
-    return hash_bytes(hash, text, strlen(text) + 1);
+    return rill_checksum(hash, text, strlen(text) + 1);
 }
 
 static uint64_t hash_number(uint64_t hash, uint64_t number) {
-    return hash_bytes(hash, &number, sizeof number);
+    return rill_checksum(hash, &number, sizeof number);
 }
 
 static uint64_t hash_tensor(uint64_t hash, const rill_tensor *tensor) {
@@ -28,11 +22,11 @@ static uint64_t hash_tensor(uint64_t hash, const rill_tensor *tensor) {
     hash = hash_text(hash, tensor->dtype);
     hash = hash_number(hash, tensor->rank);
     for (size_t i = 0; i < tensor->rank; i++) hash = hash_number(hash, tensor->shape[i]);
-    return hash_bytes(hash, tensor->bytes, tensor->size);
+    return rill_checksum(hash, tensor->bytes, tensor->size);
 }
 
 void rill_model_fingerprint(const rill_safetensors *file, char fingerprint[17]) {
-    uint64_t hash = hash_number(UINT64_C(0xcbf29ce484222325), file->metadata_count);
+    uint64_t hash = hash_number(RILL_CHECKSUM_START, file->metadata_count);
     for (size_t i = 0; i < file->metadata_count; i++) {
         hash = hash_text(hash, file->metadata[i].key);
         hash = hash_text(hash, file->metadata[i].text);

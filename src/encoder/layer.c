@@ -75,7 +75,8 @@ static void attend(const rill_model *model, const rill_layer_weights *layer, voi
     rill_dense_run(model, &layer->key, length, work.normed, keys);
     rill_dense_run(model, &layer->value, length, work.normed, values);
     rill_feature_map_elu1(2 * count, queries, queries); /* the keys lie behind the queries */
-    const rill_sequence sequence = {length, queries, keys, values, layer->log_decay};
+    const rill_sequence sequence = {
+        .length = length, .queries = queries, .keys = keys, .values = values, .log_decay = layer->log_decay};
     rill_attention_chunkwise(&model->attention, state, &sequence, output);
     add_dense(model, &layer->attention_output, length, output, work.normed, work.hidden);
 }

@@ -28,6 +28,18 @@ typedef struct rill_head_sequence {
     size_t output_stride;
 } rill_head_sequence;
 
+/* Matrices whose rows lie stride floats apart; a may be a matrix or, by its strides, its transpose. */
+typedef struct rill_matrix_product {
+    size_t rows, inner, columns;
+    const float *a; /* element (r, i) at a + r · a_row_stride + i · a_column_stride */
+    size_t a_row_stride, a_column_stride;
+    const float *b; /* [inner][columns] */
+    size_t b_stride;
+    const float *decay; /* [rows]; NULL: 1 */
+    float *out;         /* [rows][columns] */
+    size_t out_stride;
+} rill_matrix_product;
+
 typedef struct rill_kernels {
     const char *name;
 
@@ -53,17 +65,21 @@ typedef struct rill_kernels {
     void (*gate)(size_t count, const float *a, const float *b, float *y);
 
     /* Causal depthwise convolution: y[t][c] = bias[c] + Σ_j weight[c][j] x[t + j][c], j < taps, oldest tap
-     * first; x [count + taps − 1][channels], y [count][channels] */
+     * first; x [count + taps − 1][channels], y [count][channels]; bias NULL: 0 */
     void (*depthwise)(size_t count, size_t channels, size_t taps, const float *x, const float *weight,
                       const float *bias, float *y);
 
     /* true when low ≤ x[i] ≤ high for every i (so never with a NaN), and when count is 0 */
     bool (*within)(size_t count, const float *x, float low, float high);
 
-    /* The recurrence of <rill/attention.h> on one head, step by step: S [key_dim][value_dim] and, when z is
-     * not NULL, z [key_dim] are taken on and left behind; output is multiplied by scale, or normalised when z
-     * is given. Keys and values are finite, log_decay ≤ 0 (−∞ forgets everything); a query that is not finite
-     * spoils its own output row only. */
+    /* out[r][m] = decay[r] out[r][m] + Σ_i a(r, i) b[i][m]: several steps' reads of a state, or their writes
+     */
+    void (*product)(const rill_matrix_product *product);
+
+    /* The linear and gated recurrence of <rill/attention.h> on one head, step by step: S [key_dim][value_dim]
+     * and, when z is not NULL, z [key_dim] are taken on and left behind; output is multiplied by scale, or
+     * normalised when z is given. Keys and values are finite, log_decay ≤ 0 (−∞ forgets everything); a query
+     * that is not finite spoils its own output row only. */
     void (*recurrent)(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
                       const rill_head_sequence *sequence);
 

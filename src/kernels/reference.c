@@ -49,7 +49,7 @@ static void depthwise(size_t count, size_t channels, size_t taps, const float *x
                       const float *bias, float *y) {
     for (size_t t = 0; t < count; t++)
         for (size_t c = 0; c < channels; c++) {
-            double sum = bias[c];
+            double sum = bias ? (double)bias[c] : 0;
             for (size_t j = 0; j < taps; j++)
                 sum += (double)weight[c * taps + j] * (double)x[(t + j) * channels + c];
             y[t * channels + c] = (float)sum;
@@ -60,6 +60,18 @@ static bool within(size_t count, const float *x, float low, float high) {
     for (size_t i = 0; i < count; i++)
         if (!(low <= x[i] && x[i] <= high)) return false;
     return true;
+}
+
+static void product(const rill_matrix_product *p) {
+    for (size_t r = 0; r < p->rows; r++)
+        for (size_t m = 0; m < p->columns; m++) {
+            float *out = p->out + r * p->out_stride + m;
+            double sum = p->decay ? (double)p->decay[r] * (double)*out : (double)*out;
+            for (size_t i = 0; i < p->inner; i++)
+                sum += (double)p->a[r * p->a_row_stride + i * p->a_column_stride] *
+                       (double)p->b[i * p->b_stride + m];
+            *out = (float)sum;
+        }
 }
 
 /* S = g S + k vᵀ, z = g z + k for step t */
@@ -113,6 +125,7 @@ const rill_kernels rill_kernels_reference = {
     .gate = gate,
     .depthwise = depthwise,
     .within = within,
+    .product = product,
     .recurrent = recurrent,
     .chunk = recurrent,
 };

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Any rule, several steps for one read and one write of a head's state. */
+#ifndef RILL_WY_CHUNK_H
+#define RILL_WY_CHUNK_H
+
+#include "attention/sequence_walk.h"
+
+enum { rill_wy_chunk_steps = 16 };
+
+/* Takes S [key_dim][value_dim] and, when not NULL, z [key_dim] over the run, steps ≤ rill_wy_chunk_steps at a
+ * time. Reads nothing when the run's query_group is 0. */
+void rill_wy_chunks(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
+                    size_t steps);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* Whether bytes from outside are a tracker that can be stepped on safely. */
+#include "tracker_state.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool is_within(size_t count, const float *values, float least, float most) {
+    bool within = true;
+    for (size_t i = 0; i < count; i++) within &= values[i] >= least && values[i] <= most;
+    return within;
+}
+
+static bool is_text(const char name[RILL_NAME_SIZE]) {
+    return memchr(name, 0, RILL_NAME_SIZE) != NULL;
+}
+
+static bool has_valid_speakers(const rill_tracker_state *self) {
+    if (self->speakers_count > self->settings.max_speakers) return false;
+    for (size_t k = 0; k < self->speakers_count; k++) {
+        const rill_known_speaker *one = &self->speakers[k];
+        if (one->number == RILL_NOBODY || one->number >= self->next_number || !is_text(one->name) ||
+            !is_within(1, &one->belief, 0, 2) || !is_within(1, &one->count, 0, 1e9F) ||
+            !isfinite(one->offset))
+            return false;
+        for (size_t j = 0; j < k; j++)
+            if (self->speakers[j].number == one->number) return false;
+    }
+    return true;
+}
+
+/* A chunk's count chooses a row of a table; a memory of enrolled voices alone could never make room. */
+static bool has_valid_memory(const rill_tracker_state *self, const rill_memory *memory) {
+    size_t enrolled = 0;
+    if (self->chunks_count > memory->capacity || !is_within(1, &self->open.count, 0, 1e9F)) return false;
+    for (size_t i = 0; i < self->chunks_count; i++) {
+        if (!is_within(1, &memory->chunks[i].count, 0, 1e9F)) return false;
+        enrolled += memory->chunks[i].enrolled != 0;
+    }
+    return 2 * enrolled <= memory->capacity + 1;
+}
+
+static bool has_valid_queue(const rill_tracker_state *self) {
+    if (self->events_first >= RILL_TRACKER_QUEUE || self->events_count > RILL_TRACKER_QUEUE) return false;
+    for (size_t i = 0; i < RILL_TRACKER_QUEUE; i++)
+        if (!is_text(self->events[i].name)) return false;
+    return true;
+}
+
+bool rill_tracker_valid(const rill_voice_model *voices, const rill_tracker_settings *settings,
+                        const void *bytes) {
+    const rill_tracker_state *self = bytes;
+    const size_t wait = (size_t)rill_tracker_wait_steps(voices, settings);
+    const double threshold = isnan(settings->threshold) ? (double)voices->threshold : settings->threshold;
+    if (self->settings.latency_seconds != settings->latency_seconds ||
+        self->settings.overhead_seconds != settings->overhead_seconds ||
+        self->settings.max_speakers != settings->max_speakers || self->settings.threshold != threshold ||
+        self->step_seconds != voices->step_seconds || self->wait != wait ||
+        self->ring != rill_tracker_ring_steps(voices, settings) || self->heard > UINT64_MAX / 2 ||
+        self->decided != (self->heard > wait ? self->heard - wait : 0) ||
+        (self->turn != RILL_NOBODY && self->turn_start >= self->decided))
+        return false;
+    rill_tracker_parts at;
+    rill_tracker_carve(voices, self->ring, (void *)(uintptr_t)bytes, &at); /* nothing is written */
+    return has_valid_speakers(self) && has_valid_memory(self, &at.memory) && has_valid_queue(self) &&
+           is_within(1, &self->unknown_belief, 0, 2) && is_within(self->ring, at.weights, 0, 1);
+}
