@@ -42,7 +42,7 @@ static inline guarded_floats guarded_input(size_t count, double low, double high
 
 static inline guarded_floats guarded_copy(const guarded_floats *from) {
     guarded_floats floats = guarded_output(from->count);
-    if (from->count) memcpy(floats.data, from->data, from->count * sizeof(float));
+    for (size_t i = 0; i < from->count; i++) floats.data[i] = from->data[i];
     return floats;
 }
 

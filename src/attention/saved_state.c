@@ -15,7 +15,8 @@ enum { version = 1, header_size = 72, checksum_size = 8 };
 
 static const char magic[8] = "rillatt";
 
-_Static_assert(RILL_RULE_LINEAR == 0 && RILL_RULE_GATED == 1 && RILL_DECAY_NONE == 0 &&
+_Static_assert(RILL_RULE_LINEAR == 0 && RILL_RULE_GATED == 1 && RILL_RULE_DELTA == 2 &&
+                   RILL_RULE_GATED_DELTA == 3 && RILL_RULE_RANK_ONE == 4 && RILL_DECAY_NONE == 0 &&
                    RILL_DECAY_HEAD == 1 && RILL_DECAY_STEP_HEAD == 2 && RILL_DECAY_STEP_KEY == 3,
                "saved states hold these numbers");
 
