@@ -43,6 +43,17 @@ run 0 embed --list empty.tsv
 [ ! -s out ] || fail "an empty list gives lines"
 run 1 embed --list missing.tsv
 
+# odd lines: the ending of a line from elsewhere, a path with a carriage return or quotes, a zero byte
+odd=$(printf 'an odd\r "path".wav')
+cp a.wav "$odd"
+printf 'a.wav\t1\t2.5\r\n%s\t1\t2.5\na.wav\0\t1\t2.5\n' "$odd" >odd.tsv
+run 1 embed --list odd.tsv
+cp out listed_odd
+same <(sed -n 1p listed_odd) <(sed -n 4p listed) "a line that ends in CR LF differs"
+same <(sed -n 2p listed_odd | sed 's/.*"start"/"start"/') <(sed -n 4p listed | sed 's/.*"start"/"start"/') \
+    "a path with a carriage return is not found"
+sed -n 3p listed_odd | grep -q '"error": "line 3: has a zero byte"' || fail "a zero byte is passed over"
+
 # every file is opened once, however the list jumps about
 if command -v strace >/dev/null && strace -o trace true 2>/dev/null; then
     strace -f -e trace=openat,open -o trace "$rill" embed --list list.tsv >/dev/null 2>err || true

@@ -89,6 +89,17 @@ same out wanted "channel 8 of equal ones is not heard as one"
 run 1 track --channel 9 eight.wav
 said '9'
 
+# a rate that cannot be followed is the recording's fault: the others are tracked
+"$make_audio" constant slow.wav 10 0.1 1000
+"$make_audio" constant fast.wav 2000000 0.1 1000
+for file in slow fast; do
+    run 1 track --json $file.wav good.wav
+    said "^rill: $file\.wav: "
+    told '"event": "end", "file": "good.wav"'
+done
+run 1 enroll Nobody fast.wav
+said '^rill: fast\.wav: '
+
 # standard input
 "$rill" track --json - <good.wav >out 2>err || fail "standard input is not read"
 same out wanted "standard input is heard otherwise"

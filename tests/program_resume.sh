@@ -49,6 +49,21 @@ cmp -s state broken && printf '\0' | dd of=broken bs=1 seek=5000 conv=notrunc st
 run 1 track --resume broken whole.wav
 said 'broken'
 run 1 track --resume whole.wav whole.wav
+run 1 track --resume /dev/zero whole.wav
+said '/dev/zero: larger'
+
+# a state replaces a file, never a device, a link or a directory
+mkfifo pipe
+ln -s state link
+mkdir folder
+for path in pipe link folder; do
+    before=$(stat -c '%F %i' $path)
+    run 5 track --save-state $path first.wav
+    said "^rill: $path: "
+    [ ! -s out ] || fail "a recording is tracked before it is known that $path cannot be written"
+    [ "$(stat -c '%F %i' $path)" = "$before" ] || fail "a state took the place of the $path"
+done
+
 "$make_audio" talk other.wav 48000 1 2
 run 1 track --resume state other.wav
 said '48000'

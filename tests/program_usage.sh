@@ -20,6 +20,10 @@ for command in listen track devices enroll identify speakers embed eval model; d
     run 2 $command --no-such-option
     said "rill $command --help"
 done
+run 0 --help
+cp out told_by_help
+run 0 help --help
+same out told_by_help "rill help --help differs from rill --help"
 run 2
 run 2 no-such-command
 said '"no-such-command"'
@@ -33,6 +37,7 @@ run 2 track --channel left a.wav
 run 2 track --max-speakers 2.5 a.wav
 run 2 track --max-speakers 1000 a.wav
 run 2 track --save-state s a.wav b.wav
+run 2 track --rttm r --rttm-corrected r a.wav
 run 2 track --resume s --latency 1 a.wav
 run 2 eval a.rttm
 run 2 eval --collar -1 a.rttm b.rttm

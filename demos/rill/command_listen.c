@@ -140,7 +140,8 @@ static int with_microphone(const struct arguments *arguments, const rill_model *
     if (status != RILL_OK) return microphone_exit_code(status);
     unsigned rate = rill_live_sample_rate_hz(listening.live);
     rill_listener *listener = NULL;
-    int code = session_listener(model, &arguments->shared, rate, speakers, &listener);
+    int code = session_listener(model, &arguments->shared, rill_live_device_name(listening.live), rate,
+                                speakers, &listener);
     if (code == EXIT_DONE && arguments->record &&
         rill_recording_create(arguments->record, rate, &listening.recording, &why) != RILL_OK) {
         complain("%s", why.message);

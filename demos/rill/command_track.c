@@ -163,6 +163,10 @@ static bool save_state(const rill_listener *listener, const char *path) {
     return saved;
 }
 
+static const char *name_of(const char *path) {
+    return strcmp(path, "-") != 0 ? path : "standard input";
+}
+
 static int resume(const struct run *run, unsigned sample_rate_hz, const char *path,
                   rill_listener **listener) {
     const char *state = run->arguments->resume;
@@ -179,7 +183,7 @@ static int resume(const struct run *run, unsigned sample_rate_hz, const char *pa
     unsigned saved_rate = rill_listener_get_settings(*listener)->sample_rate_hz;
     if (saved_rate == sample_rate_hz) return EXIT_DONE;
     complain("%s was saved at %u Hz, but %s is at %u Hz: go on with a recording at the same rate", state,
-             saved_rate, path, sample_rate_hz);
+             saved_rate, name_of(path), sample_rate_hz);
     rill_listener_close(*listener);
     return EXIT_INPUT;
 }
@@ -193,7 +197,7 @@ static int track_open_file(struct run *run, rill_audio_file *file, const char *p
     if (arguments->shared.count > 1) session.key = path;
     session.figures.whole_seconds =
         (double)rill_audio_file_length(file) / (double)rill_audio_file_sample_rate_hz(file);
-    session_draw(&session, strcmp(path, "-") != 0 ? path : "standard input", false);
+    session_draw(&session, name_of(path), false);
     struct progress progress = {path, !session.display && !options->quiet && isatty(2) && !isatty(1),
                                 clock_now(), 0, session.figures.whole_seconds};
     if (session.key && !session.display && !options->json && !options->quiet) {
@@ -210,8 +214,8 @@ static int track_open_file(struct run *run, rill_audio_file *file, const char *p
     if (status != RILL_OK) complain("%s", why.message);
     if (view.refused_samples > 0)
         complain("%s: %" PRIu64 " samples are no numbers or far out of range; they were taken as silence",
-                 path, view.refused_samples);
-    if (stop_requested()) complain("%s: interrupted at %.2f s", path, view.seconds);
+                 name_of(path), view.refused_samples);
+    if (stop_requested()) complain("%s: interrupted at %.2f s", name_of(path), view.seconds);
     if (!told) return EXIT_OUTPUT;
     return status == RILL_OK && !stop_requested() ? EXIT_DONE : EXIT_INPUT;
 }
@@ -225,9 +229,9 @@ static int track(struct run *run, const char *path) {
     }
     unsigned rate = rill_audio_file_sample_rate_hz(file);
     rill_listener *listener = NULL;
-    int code = run->arguments->resume
-                   ? resume(run, rate, path, &listener)
-                   : session_listener(run->model, &run->arguments->shared, rate, run->speakers, &listener);
+    int code = run->arguments->resume ? resume(run, rate, path, &listener)
+                                      : session_listener(run->model, &run->arguments->shared, name_of(path),
+                                                         rate, run->speakers, &listener);
     if (code == EXIT_DONE) {
         code = track_open_file(run, file, path, listener);
         run->tracked++;
@@ -243,7 +247,8 @@ static int track_all(struct run *run) {
     if (arguments->reference &&
         !(reference = reference_read(arguments->reference, arguments->shared.words, arguments->shared.count)))
         return EXIT_INPUT;
-    if (!turn_files_open(&run->files, &arguments->shared, reference)) {
+    if ((arguments->save_state && !byte_file_can_write(arguments->save_state)) ||
+        !turn_files_open(&run->files, &arguments->shared, reference)) {
         rill_turns_destroy(reference);
         return EXIT_OUTPUT;
     }

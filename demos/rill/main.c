@@ -83,7 +83,7 @@ int main(int count, char **arguments) {
         return EXIT_DONE;
     }
     bool help = !strcmp(name, "help");
-    if (help && count > 2) {
+    if (help && count > 2 && arguments[2][0] != '-') {
         char ask[] = "--help";
         char *arguments_of_help[] = {arguments[2], ask, NULL};
         return run(arguments[2], 2, arguments_of_help);

@@ -92,6 +92,10 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         options->words = state->argv + state->next;
         options->count = (size_t)(state->argc - state->next);
         break;
+    case ARGP_KEY_END:
+        if (options->rttm && options->rttm_corrected && !strcmp(options->rttm, options->rttm_corrected))
+            argp_error(state, "--rttm and --rttm-corrected cannot be one file");
+        break;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -127,7 +131,9 @@ static const struct argp_option channel[] = {
 };
 static const struct argp_option tracking[] = {
     {"latency", KEY_LATENCY, "SECONDS", 0,
-     "How long a decision may wait after the sound it is about; a longer wait makes better decisions", 0},
+     "How long a decision may wait after the sound it is about; a shorter wait is less sure, one beyond what "
+     "the model looks ahead no better",
+     0},
     {"threshold", KEY_THRESHOLD, "NUMBER", 0,
      "How alike a voice must be to be a known one, on the model's own scale; higher makes more speakers", 0},
     {"max-speakers", KEY_MAX_SPEAKERS, "N", 0, "Never tell more than N speakers apart", 0},

@@ -12,9 +12,13 @@ rill_status segment_open(const rill_model *model, const char *path, unsigned cha
                          struct segment_source *source, rill_error *why) {
     *source = (struct segment_source){0};
     rill_status status = rill_audio_file_open(path, channel, &source->file, why);
-    if (status == RILL_OK)
-        status =
-            rill_embedder_open(model, rill_audio_file_sample_rate_hz(source->file), &source->embedder, why);
+    if (status == RILL_OK) {
+        rill_error reason;
+        unsigned rate = rill_audio_file_sample_rate_hz(source->file);
+        status = rill_embedder_open(model, rate, &source->embedder, &reason);
+        if (status != RILL_OK)
+            snprintf(why->message, sizeof why->message, "%.250s: %.250s", path, reason.message);
+    }
     if (status != RILL_OK) segment_close(source);
     return status;
 }

@@ -15,13 +15,16 @@ static bool read_seconds(const char *text, double *seconds) {
     return end != text && !*end && !errno && *seconds >= 0 && *seconds <= SEGMENT_MOST_SECONDS;
 }
 
-static void parse_line(char *line, size_t number, struct listed_segment *listed) {
+static void parse_line(char *line, size_t length, size_t number, struct listed_segment *listed) {
     *listed = (struct listed_segment){.path = line, .duration = NAN};
-    line[strcspn(line, "\r")] = 0;
+    if (length > 0 && line[length - 1] == '\r') line[--length] = 0;
+    bool whole = strlen(line) == length;
     char *start = strchr(line, '\t'), *duration = start ? strchr(start + 1, '\t') : NULL;
     if (start) *start++ = 0;
     if (duration) *duration++ = 0;
-    if (!*line)
+    if (!whole)
+        snprintf(listed->error, sizeof listed->error, "line %zu: has a zero byte", number);
+    else if (!*line)
         snprintf(listed->error, sizeof listed->error, "line %zu: no path", number);
     else if (start && *start && !read_seconds(start, &listed->start))
         snprintf(listed->error, sizeof listed->error, "line %zu: the start \"%.20s\" is no number of seconds",
@@ -37,9 +40,11 @@ struct listed_segment *segment_list_parse(char *text, size_t size, size_t *count
     struct listed_segment *listed = calloc(lines + 1, sizeof *listed);
     char *line = text;
     for (size_t i = 0; listed && i < lines; i++) {
-        char *end = memchr(line, '\n', (size_t)(text + size - line));
-        if (end) *end = 0;
-        parse_line(line, i + 1, &listed[i]);
+        size_t left = (size_t)(text + size - line);
+        char *end = memchr(line, '\n', left);
+        size_t length = end ? (size_t)(end - line) : left;
+        line[length] = 0;
+        parse_line(line, length, i + 1, &listed[i]);
         if (end) line = end + 1;
     }
     *count = lines;

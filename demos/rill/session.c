@@ -39,8 +39,18 @@ bool turn_files_close(struct turn_files *files) {
     return good;
 }
 
-int session_listener(const rill_model *model, const struct options *options, unsigned sample_rate_hz,
-                     const rill_speakers *speakers, rill_listener **listener) {
+/* Whether sound at this rate can be followed with the default settings. */
+static bool rate_can_be_used(const rill_model *model, unsigned sample_rate_hz) {
+    rill_listener_settings settings = rill_listener_defaults(model);
+    settings.sample_rate_hz = sample_rate_hz;
+    rill_listener *listener;
+    bool opened = rill_listener_open(model, &settings, NULL, &listener, NULL) == RILL_OK;
+    if (opened) rill_listener_close(listener);
+    return opened;
+}
+
+int session_listener(const rill_model *model, const struct options *options, const char *name,
+                     unsigned sample_rate_hz, const rill_speakers *speakers, rill_listener **listener) {
     rill_listener_settings settings = rill_listener_defaults(model);
     settings.sample_rate_hz = sample_rate_hz;
     if (!isnan(options->latency)) settings.latency_seconds = options->latency;
@@ -49,6 +59,10 @@ int session_listener(const rill_model *model, const struct options *options, uns
     rill_error why;
     rill_status status = rill_listener_open(model, &settings, speakers, listener, &why);
     if (status == RILL_OK) return EXIT_DONE;
+    if (status == RILL_BAD_ARGUMENT && !rate_can_be_used(model, sample_rate_hz)) {
+        complain("%s: sound at %u Hz cannot be followed: %s", name, sample_rate_hz, why.message);
+        return EXIT_INPUT;
+    }
     complain("%s", why.message);
     return status == RILL_BAD_ARGUMENT ? EXIT_USAGE : EXIT_INPUT;
 }

@@ -40,9 +40,10 @@ struct session {
     bool output_failed; /* nobody reads, or the disk is full: there is no use in going on */
 };
 
-/* A listener as the options ask for. EXIT_DONE, or another exit code after saying why. */
-int session_listener(const rill_model *model, const struct options *options, unsigned sample_rate_hz,
-                     const rill_speakers *speakers, rill_listener **listener);
+/* A listener as the options ask for, for the recording or microphone of that name. EXIT_DONE, or another exit
+ * code after saying why: EXIT_USAGE for options that cannot be met, EXIT_INPUT when it is the rate. */
+int session_listener(const rill_model *model, const struct options *options, const char *name,
+                     unsigned sample_rate_hz, const rill_speakers *speakers, rill_listener **listener);
 
 /* Takes the listener over. path: of the recording, or what the RTTM calls it. */
 void session_begin(struct session *session, const struct options *options, rill_listener *listener,

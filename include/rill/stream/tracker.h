@@ -38,8 +38,7 @@ RILL_API rill_status rill_voice_model_create(const rill_model *model, rill_voice
                                              rill_error *why);
 RILL_API void rill_voice_model_destroy(rill_voice_model *voices);
 
-/* The least latency_seconds that is possible with this overhead, and the one used when the user says nothing.
- */
+/* The least latency_seconds that is possible with this overhead. */
 RILL_API double rill_tracker_least_latency(const rill_voice_model *voices, double overhead_seconds);
 
 /* How alike two voices are: the calibrated probability, 0 … 1, that embeddings a and b [embedding_dim],
