@@ -98,6 +98,7 @@ bool byte_file_write(const char *path, const void *bytes, size_t size) {
     bool written =
         file && fwrite(bytes, 1, size, file) == size && fflush(file) == 0 && fsync(descriptor) == 0;
     int error = errno;
+    if (!file) close(descriptor);
     if (file && fclose(file) != 0 && written) {
         written = false;
         error = errno;
