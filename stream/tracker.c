@@ -158,7 +158,7 @@ static void decide_step(const rill_voice_model *voices, rill_tracker_state *self
     self->decided++;
     if (speech && unknown && self->pending_steps >= voices->birth_steps)
         rill_tracker_give_birth(voices, self, at);
-    rill_tracker_tell_corrections(voices, self, &at->memory, TOLD_EACH, 2);
+    rill_tracker_tell_corrections(voices, self, at, TOLD_EACH, 2);
 }
 
 bool rill_tracker_is_usable(size_t count, const float *embedding, float logit) {
@@ -197,7 +197,7 @@ void rill_tracker_finish(const rill_voice_model *voices, void *bytes, double end
     size_t before = self->events_count;
     while (self->decided < self->heard) decide_step(voices, self, &at);
     rill_tracker_end_turn(voices, self, &at, self->decided);
-    rill_tracker_tell_corrections(voices, self, &at.memory, RILL_TRACKER_QUEUE - self->events_count, 0);
+    rill_tracker_tell_corrections(voices, self, &at, RILL_TRACKER_QUEUE - self->events_count, 0);
     for (size_t i = before; i < self->events_count; i++) {
         rill_event *event = &self->events[(self->events_first + i) % RILL_TRACKER_QUEUE];
         event->end = fmin(event->end, end_seconds);

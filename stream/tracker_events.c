@@ -92,13 +92,27 @@ static bool is_gone_to(rill_tracker_state *self, const rill_memory *memory, uint
     return true;
 }
 
+/* How likely what a chunk holds is of the speaker it is now given to. */
+static float score_label(const rill_voice_model *voices, rill_tracker_state *self,
+                         const rill_tracker_parts *at, size_t chunk, float *cosine) {
+    const rill_known_speaker *known = rill_tracker_find(self, at->memory.chunks[chunk].label);
+    if (!known) return 0;
+    const size_t dim = voices->embedding_dim, index = (size_t)(known - self->speakers);
+    return rill_voice_score(voices, at->memory.heard + chunk * dim,
+                            (double)at->memory.chunks[chunk].count * voices->step_seconds,
+                            at->heard + index * dim, (double)known->count * voices->step_seconds, cosine);
+}
+
 void rill_tracker_tell_corrections(const rill_voice_model *voices, rill_tracker_state *self,
-                                   const rill_memory *memory, size_t most, uint32_t settled) {
+                                   const rill_tracker_parts *at, size_t most, uint32_t settled) {
+    const rill_memory *memory = &at->memory;
     for (size_t i = 0; i < *memory->count && most > 0; i++) {
         rill_chunk *chunk = &memory->chunks[i];
         uint32_t from = chunk->told, to = chunk->label;
         if (from == to || to == RILL_NOBODY || from == RILL_NOBODY || chunk->settled < settled) continue;
         if (self->turn == from && chunk->end > self->turn_start) continue; /* that turn is not told yet */
+        float cosine = 0, score = score_label(voices, self, at, i, &cosine);
+        if (score < 0.5F) continue; /* more likely wrong than right: not told */
         bool gone = self->turn != from && is_gone_to(self, memory, from, to);
         if (gone || !chunk->fused) {
             rill_event *event = rill_tracker_tell(voices, self, RILL_EVENT_CORRECTION, to);
@@ -106,9 +120,8 @@ void rill_tracker_tell_corrections(const rill_voice_model *voices, rill_tracker_
             event->start = gone ? 0 : rill_tracker_seconds(voices, chunk->first);
             event->end =
                 gone ? rill_tracker_seconds(voices, self->decided) : rill_tracker_seconds(voices, chunk->end);
-            const rill_known_speaker *known = rill_tracker_find(self, to);
-            event->score = known ? known->score : 0;
-            event->cosine = known ? known->cosine : 0;
+            event->score = score;
+            event->cosine = cosine;
             most--;
         }
         if (!gone) chunk->told = to;

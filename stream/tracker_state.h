@@ -156,6 +156,6 @@ void rill_tracker_tell_step(const rill_voice_model *voices, rill_tracker_state *
  * given up altogether is one correction of everything; parts of a chunk fused from several cannot be told
  * apart any more. */
 void rill_tracker_tell_corrections(const rill_voice_model *voices, rill_tracker_state *self,
-                                   const rill_memory *memory, size_t most, uint32_t settled);
+                                   const rill_tracker_parts *at, size_t most, uint32_t settled);
 
 #endif

@@ -26,10 +26,9 @@ typedef struct rill_event {
     uint32_t speaker;          /* 1, 2, 3 … in order of appearance: "S1" */
     uint32_t from_speaker;     /* of a CORRECTION: the label that was told before; else 0 */
     char name[RILL_NAME_SIZE]; /* from the speaker file or given while it ran; "" when none */
-    float score;  /* calibrated probability that the label is right, 0 … 1; of a CORRECTION that
-                     of the speaker's last decision, 0 when there was none */
-    float cosine; /* of the voice heard with the speaker's voice, −1 … 1; 0 when either is not
-                     known yet; of a CORRECTION as the score */
+    float score;  /* calibrated probability that the label is right, 0 … 1; of a CORRECTION that the voice
+                     heard there is the speaker's (rill_voice_score) */
+    float cosine; /* of the voice heard with the speaker's voice, −1 … 1; 0 when either is not known yet */
 } rill_event;
 
 #ifdef __cplusplus
