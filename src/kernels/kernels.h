@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The only room that knows what a CPU is: one table of function pointers, each with its formula.
  *
- * reference.c gives each its plain meaning, sums in double; vector.c computes the same in float, compiled
+ * reference.c gives each its plain meaning, sums in double; vector_*.c compute the same in float, compiled
  * once per instruction set; dispatch.c chooses. Every table is checked against the reference on random shapes
  * (tests/test_kernels.c). Nothing here allocates. Pointers need no alignment; outputs may not overlap inputs
  * unless said. */

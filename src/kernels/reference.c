@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What each kernel means, in plain C with sums in double: the judge of the others, and never fast. It shares
- * no code with vector.c, so that a wrong formula cannot agree with itself. */
+ * no code with vector_*.c, so that a wrong formula cannot agree with itself. */
 #include <math.h>
 
 #include "kernels/kernels.h"

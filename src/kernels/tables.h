@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The tables dispatch.c may choose from; src/CMakeLists.txt decides which of vector.c's are compiled. */
+/* The tables dispatch.c may choose from; src/CMakeLists.txt compiles vector_*.c once for each but
+ * the reference. */
 #ifndef RILL_TABLES_H
 #define RILL_TABLES_H
 

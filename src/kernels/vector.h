@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/* What the vector sources stand on: the compilers' vector types of exactly one register, and what is done
+ * with them. src/CMakeLists.txt compiles all vector_*.c as one unit, once per instruction set, and defines
+ *
+ *     RILL_VECTOR_TABLE, RILL_VECTOR_NAME   the table's symbol and name
+ *     RILL_VECTOR_BYTES                     bytes of a register (a wider type is many times slower)
+ *     RILL_VECTOR_REGISTERS                 how many of them there are
+ *
+ * Tiles are arrays of vectors with constant bounds, which the compilers unroll and keep in registers. Needs
+ * __builtin_shufflevector: gcc 12, any clang. */
+#ifndef RILL_VECTOR_H
+#define RILL_VECTOR_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "kernels/kernels.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+typedef float vector __attribute__((vector_size(RILL_VECTOR_BYTES)));
+typedef int32_t integers __attribute__((vector_size(RILL_VECTOR_BYTES)));
+typedef uint32_t bits __attribute__((vector_size(RILL_VECTOR_BYTES)));
+typedef float quad __attribute__((vector_size(16)));
+
+enum { lanes = RILL_VECTOR_BYTES / sizeof(float), many_registers = RILL_VECTOR_REGISTERS >= 32 };
+
+INLINE vector load(const float *from) {
+    vector v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+INLINE void store(float *to, vector v) {
+    memcpy(to, &v, sizeof v);
+}
+
+/* the first count < lanes values, zeros after them */
+INLINE vector load_part(const float *from, size_t count) {
+    float v[lanes] = {0};
+    for (size_t i = 0; i < count; i++) v[i] = from[i];
+    return load(v);
+}
+
+INLINE void store_part(float *to, size_t count, vector from) {
+    float v[lanes];
+    store(v, from);
+    for (size_t i = 0; i < count; i++) to[i] = v[i];
+}
+
+INLINE vector load_up_to(const float *from, size_t count) {
+    return count >= lanes ? load(from) : load_part(from, count);
+}
+
+INLINE void store_up_to(float *to, size_t count, vector v) {
+    if (count >= lanes)
+        store(to, v);
+    else
+        store_part(to, count, v);
+}
+
+INLINE vector splat(float x) {
+    return x - (vector){0};
+}
+
+INLINE vector choose(integers mask, vector yes, vector no) {
+    return (vector)(((integers)yes & mask) | ((integers)no & ~mask));
+}
+
+INLINE quad fold(vector v) {
+    quad part[lanes / 4];
+    memcpy(part, &v, sizeof v);
+    quad sum = part[0];
+    for (size_t i = 1; i < lanes / 4; i++) sum += part[i];
+    return sum;
+}
+
+/* the sums of four vectors, side by side */
+INLINE quad sums(vector a, vector b, vector c, vector d) {
+    quad fa = fold(a), fb = fold(b), fc = fold(c), fd = fold(d);
+    quad ab = __builtin_shufflevector(fa, fb, 0, 4, 1, 5) + __builtin_shufflevector(fa, fb, 2, 6, 3, 7);
+    quad cd = __builtin_shufflevector(fc, fd, 0, 4, 1, 5) + __builtin_shufflevector(fc, fd, 2, 6, 3, 7);
+    return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+}
+
+INLINE float sum(vector v) {
+    quad q = fold(v);
+    return (q[0] + q[2]) + (q[1] + q[3]);
+}
+
+/* exp(x) = 2ⁿ exp(r), n = round(x / ln 2), |r| ≤ ln 2 / 2: exp(r) = 1 + r + r² p(r) with p the minimax
+ * polynomial of degree 4 (relative error 3e-9). Adding 1.5 · 2²³ rounds to an integer and leaves it in the
+ * low bits. 2ⁿ is applied in two halves, so that subnormal results round once and those above FLT_MAX become
+ * ∞. A NaN fails both comparisons and stays NaN. */
+INLINE vector exponential(vector x) {
+    const vector magic = splat(12582912.0f);
+    x = choose(x > splat(89.0f), splat(89.0f), x);
+    x = choose(x < splat(-104.0f), splat(-104.0f), x);
+    vector shifted = x * splat(1.44269504f) + magic;
+    vector n = shifted - magic;
+    vector r = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
+    vector p = splat(0x1.6a242cp-10f);
+    p = p * r + splat(0x1.1239e8p-7f);
+    p = p * r + splat(0x1.5558f2p-5f);
+    p = p * r + splat(0x1.555492p-3f);
+    p = p * r + splat(0x1.fffffcp-2f);
+    p = (p * r) * r + r + splat(1.0f);
+    bits exponent = (bits)shifted - (bits)magic;
+    bits half = (bits)((integers)exponent >> 1);
+    vector scale_low = (vector)((half + 127) << 23);
+    vector scale_high = (vector)((exponent - half + 127) << 23);
+    return p * scale_low * scale_high;
+}
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* One value in, one value out: feature maps, gates, and the check that values are within bounds. */
+#include "kernels/vector.h"
+
+INLINE vector elu1_of(vector x) {
+    return choose(x > splat(0), x + splat(1), exponential(x));
+}
+
+static void elu1(size_t count, const float *x, float *y) {
+    size_t i = 0;
+    for (; i + lanes <= count; i += lanes) store(y + i, elu1_of(load(x + i)));
+    if (i < count) store_part(y + i, count - i, elu1_of(load_part(x + i, count - i)));
+}
+
+INLINE vector gate_of(vector a, vector b) {
+    return a / (splat(1) + exponential(-b));
+}
+
+static void gate(size_t count, const float *a, const float *b, float *y) {
+    size_t i = 0;
+    for (; i + lanes <= count; i += lanes) store(y + i, gate_of(load(a + i), load(b + i)));
+    if (i < count)
+        store_part(y + i, count - i, gate_of(load_part(a + i, count - i), load_part(b + i, count - i)));
+}
+
+static void silu(size_t count, const float *x, float *y) {
+    gate(count, x, x, y);
+}
+
+static bool within(size_t count, const float *x, float low, float high) {
+    integers outside = {0};
+    size_t i = 0;
+    for (; i + lanes <= count; i += lanes) {
+        vector v = load(x + i);
+        outside |= ~((v >= splat(low)) & (v <= splat(high)));
+    }
+    int32_t any = 0;
+    for (size_t lane = 0; lane < lanes; lane++) any |= outside[lane];
+    for (; i < count; i++) any |= !(x[i] >= low && x[i] <= high);
+    return any == 0;
+}

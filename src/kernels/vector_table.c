@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of one instruction set: what the other vector sources, included before it, define. */
+#include "kernels/tables.h"
+
+const rill_kernels RILL_VECTOR_TABLE = {
+    .name = RILL_VECTOR_NAME,
+    .dense = dense,
+    .layer_norm = layer_norm,
+    .elu1 = elu1,
+    .silu = silu,
+    .gate = gate,
+    .depthwise = depthwise,
+    .within = within,
+    .product = product,
+    .recurrent = recurrent,
+    .chunk = chunk,
+};
