@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""Chooses the utterances held out for closed-set identification: choose_identification.py DATA > identification.tsv
+
+Train speakers with at least three utterances, one utterance each, drawn by a fixed seed. Set `running`: who says
+sentences and commands (speechocean, vctk, librispeech, arabicsc). Set `words`: of those who say single words, the
+ones with most speech, so that both sets together are 600. Corpora that train no shipped weights are left out."""
+import csv
+import os
+import sys
+
+import numpy as np
+
+RUNNING, WORDS, ALL = ("speechocean", "vctk", "librispeech", "arabicsc"), ("spcommands",), 600
+
+
+def rows(folder, name):
+    with open(os.path.join(folder, name)) as file:
+        yield from csv.DictReader(file, delimiter="\t")
+
+
+if __name__ == "__main__":
+    data = sys.argv[1]
+    utterances = {}
+    for row in rows(data, "segments.tsv"):
+        utterances.setdefault(row["path"], []).append(row)
+    speakers = [r for r in rows(data, "manifest.tsv") if r["split"] == "train" and len(utterances[r["path"]]) >= 3]
+    running = [r for r in speakers if r["corpus"] in RUNNING]
+    words = sorted((r for r in speakers if r["corpus"] in WORDS), key=lambda r: (-float(r["speech"]), r["path"]))
+    print("path\tutterance\tstart\tdur\tset")
+    rng = np.random.default_rng(2006)
+    for name, chosen in (("running", running), ("words", words[: ALL - len(running)])):
+        for speaker in chosen:
+            of = utterances[speaker["path"]]
+            held = of[rng.integers(len(of))]
+            print(speaker["path"], held["utterance"], held["start"], held["dur"], name, sep="\t")
