@@ -34,16 +34,16 @@ int main(int count, char **arguments) {
     rill_encoder_init(model, encoder);
     for (size_t step = 0; step < 50; step++) {
         picture(info, step, 0.2, log_mel);
-        rill_encoder_step(model, encoder, log_mel, heard, &speech);
+        rill_encoder_step(model, encoder, log_mel, heard, &speech, NULL);
     }
     memcpy(fork, encoder, rill_encoder_size(model));
     printf("forked a memory of %zu bytes after 50 steps\n", rill_encoder_size(model));
     for (int same = 1; same >= 0; same--) {
         double worst = 0;
         picture(info, 50, 0.2, log_mel);
-        rill_encoder_step(model, encoder, log_mel, heard, &speech);
+        rill_encoder_step(model, encoder, log_mel, heard, &speech, NULL);
         picture(info, 50, same ? 0.2 : 0.9, log_mel);
-        rill_encoder_step(model, fork, log_mel, forked, &speech);
+        rill_encoder_step(model, fork, log_mel, forked, &speech, NULL);
         for (size_t i = 0; i < info->embedding_dim; i++)
             worst = fmax(worst, fabs((double)(heard[i] - forked[i])));
         printf("both hear %s: embeddings differ by %.2g\n", same ? "the same" : "something else", worst);

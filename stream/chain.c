@@ -90,7 +90,7 @@ uint64_t rill_chain_refused_samples(const void *state) {
 
 /* Gives count ≤ wanted samples of the model's rate to the front end, and a full step to the encoder. */
 static bool take(const rill_chain *chain, void *state, size_t count, const float *samples, float *embedding,
-                 float *speech_logit) {
+                 float *speech_logit, float *overlap_logit) {
     const rill_model_info *info = rill_model_get_info(chain->model);
     chain_state *head = state;
     float *log_mel = part(state, chain->log_mel_offset);
@@ -100,7 +100,8 @@ static bool take(const rill_chain *chain, void *state, size_t count, const float
         return false;
     head->frames++;
     if (frame + 1 < info->frames_per_step) return false;
-    rill_encoder_step(chain->model, part(state, chain->encoder_offset), log_mel, embedding, speech_logit);
+    rill_encoder_step(chain->model, part(state, chain->encoder_offset), log_mel, embedding, speech_logit,
+                      overlap_logit);
     return true;
 }
 
@@ -129,18 +130,18 @@ static size_t resample(const rill_chain *chain, void *state, size_t count, const
 }
 
 bool rill_chain_step(const rill_chain *chain, void *state, size_t count, const float *samples,
-                     size_t *consumed, float *embedding, float *speech_logit) {
+                     size_t *consumed, float *embedding, float *speech_logit, float *overlap_logit) {
     for (*consumed = 0; *consumed < count;) {
         float block[BLOCK];
         size_t made;
         *consumed += resample(chain, state, count - *consumed, samples + *consumed, &made, block);
-        if (take(chain, state, made, block, embedding, speech_logit)) return true;
+        if (take(chain, state, made, block, embedding, speech_logit, overlap_logit)) return true;
     }
     return false;
 }
 
 bool rill_chain_finish(const rill_chain *chain, void *state, bool padded, float *embedding,
-                       float *speech_logit) {
+                       float *speech_logit, float *overlap_logit) {
     chain_state *head = state;
     float block[BLOCK];
     for (;;) {
@@ -148,11 +149,12 @@ bool rill_chain_finish(const rill_chain *chain, void *state, bool padded, float 
                                             wanted(chain, state), block);
         if (!made) break;
         head->samples += made;
-        if (take(chain, state, made, block, embedding, speech_logit)) return true;
+        if (take(chain, state, made, block, embedding, speech_logit, overlap_logit)) return true;
     }
     memset(block, 0, sizeof block);
     size_t frames_per_step = rill_model_get_info(chain->model)->frames_per_step;
     while (padded && head->frames / frames_per_step * chain->step_samples < head->samples)
-        if (take(chain, state, wanted(chain, state), block, embedding, speech_logit)) return true;
+        if (take(chain, state, wanted(chain, state), block, embedding, speech_logit, overlap_logit))
+            return true;
     return false;
 }

@@ -44,14 +44,15 @@ void rill_chain_init(const rill_chain *chain, void *state);
 bool rill_chain_valid(const rill_chain *chain, const void *state);
 
 /* Takes samples until a step is complete or count are used; *consumed says how many were taken. True when the
- * embedding [embedding_dim] and logit of a step were written. Real-time safe. */
+ * embedding [embedding_dim] and the logits of a step were written, that of overlap unless it is NULL.
+ * Real-time safe. */
 bool rill_chain_step(const rill_chain *chain, void *state, size_t count, const float *samples,
-                     size_t *consumed, float *embedding, float *speech_logit);
+                     size_t *consumed, float *embedding, float *speech_logit, float *overlap_logit);
 
 /* After the last sample: the steps still owed, one a call, then false. When padded, silence follows until
  * every sample lies within a step; otherwise a step that is not full is dropped. Real-time safe. */
 bool rill_chain_finish(const rill_chain *chain, void *state, bool padded, float *embedding,
-                       float *speech_logit);
+                       float *speech_logit, float *overlap_logit);
 
 /* Samples that no sound can be, taken as silence. */
 uint64_t rill_chain_refused_samples(const void *state);

@@ -72,7 +72,7 @@ void rill_embedder_push(rill_embedder *embedder, size_t count, const float *samp
     for (size_t done = 0, consumed; done < count; done += consumed) {
         float logit;
         if (rill_chain_step(&embedder->chain, embedder->state, count - done, samples + done, &consumed,
-                            embedder->step, &logit))
+                            embedder->step, &logit, NULL))
             pool(embedder, logit);
     }
 }
@@ -84,7 +84,7 @@ double rill_embedder_speech_seconds(const rill_embedder *embedder) {
 double rill_embedder_finish(rill_embedder *embedder, float *embedding) {
     size_t dim = rill_model_get_info(embedder->chain.model)->embedding_dim;
     float logit;
-    while (rill_chain_finish(&embedder->chain, embedder->state, false, embedder->step, &logit))
+    while (rill_chain_finish(&embedder->chain, embedder->state, false, embedder->step, &logit, NULL))
         pool(embedder, logit);
     double square = 0;
     for (size_t i = 0; i < dim; i++) square += embedder->sum[i] * embedder->sum[i];

@@ -124,7 +124,7 @@ size_t rill_listener_push(rill_listener *listener, size_t count, const float *sa
         size_t consumed;
         float logit;
         bool step = rill_chain_step(&listener->chain, rill_listener_chain(listener), count - done,
-                                    samples + done, &consumed, listener->embedding, &logit);
+                                    samples + done, &consumed, listener->embedding, &logit, NULL);
         meter(listener, consumed, samples + done);
         done += consumed;
         if (step) track(listener, logit);
@@ -139,7 +139,7 @@ static void go_on_finishing(rill_listener *listener) {
     float logit;
     while (head->finishing == 1 && rill_tracker_has_room(tracker)) {
         if (rill_chain_finish(&listener->chain, rill_listener_chain(listener), true, listener->embedding,
-                              &logit)) {
+                              &logit, NULL)) {
             track(listener, logit);
         } else {
             rill_tracker_finish(listener->voices, tracker,

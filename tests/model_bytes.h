@@ -66,6 +66,7 @@ static inline file_bytes with_replaced(file_bytes file, const char *from, const 
 
 typedef struct model_sizes {
     size_t layers, dim, heads, feed_forward, kernel, embedding, bands, frames;
+    bool overlap; /* has the head that tells when two or more speak */
 } model_sizes;
 
 typedef struct model_writer {
@@ -145,6 +146,7 @@ static inline void write_model(model_writer *to, const model_sizes *sizes) {
     write_norm(to, "", "output.norm", sizes->dim);
     write_dense(to, "", "output.embedding", sizes->dim, sizes->embedding);
     write_dense(to, "", "output.speech", sizes->dim, 1);
+    if (sizes->overlap) write_dense(to, "", "output.overlap", sizes->dim, 1);
     to->header_size +=
         (size_t)snprintf(to->header + to->header_size, sizeof to->header - to->header_size, "}");
 }
@@ -164,6 +166,6 @@ static inline file_bytes model_bytes(const model_sizes *sizes, uint64_t seed, bo
     return file;
 }
 
-static const model_sizes tiny_sizes = {1, 4, 2, 3, 2, 2, 2, 1};
+static const model_sizes tiny_sizes = {1, 4, 2, 3, 2, 2, 2, 1, false};
 
 #endif

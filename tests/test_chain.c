@@ -40,7 +40,7 @@ static void close_stream(stream *s) {
 static void push(stream *s, size_t count, const float *samples) {
     for (size_t done = 0, consumed; done < count; done += consumed)
         s->steps += rill_chain_step(&s->chain, s->state, count - done, samples + done, &consumed,
-                                    s->embedding, &s->logit);
+                                    s->embedding, &s->logit, NULL);
 }
 
 static size_t random_samples(size_t count, float *samples) {
@@ -104,12 +104,12 @@ Test(chain, padding_gives_every_sample_a_step) {
             size_t count = trial ? random_below(trial < 3 ? 700 : 30000) : 0;
             random_samples(count, samples);
             push(&s, count, samples);
-            while (rill_chain_finish(&s.chain, s.state, true, s.embedding, &s.logit)) s.steps++;
+            while (rill_chain_finish(&s.chain, s.state, true, s.embedding, &s.logit, NULL)) s.steps++;
             /* ⌈inputs · output rate / input rate⌉ samples of the model's rate */
             size_t made = (count * info->sample_rate_hz + rates[r] - 1) / rates[r];
             size_t expected = (made + s.chain.step_samples - 1) / s.chain.step_samples;
             cr_assert_eq(s.steps, expected, "%zu samples at %u Hz: %zu steps", count, rates[r], s.steps);
-            cr_assert(!rill_chain_finish(&s.chain, s.state, true, s.embedding, &s.logit));
+            cr_assert(!rill_chain_finish(&s.chain, s.state, true, s.embedding, &s.logit, NULL));
             close_stream(&s);
         }
 }
@@ -132,7 +132,8 @@ Test(chain, a_state_that_no_stream_has_left_is_told) {
                     stream copy = open_stream(rates[r]);
                     memcpy(copy.state, s.state, rill_chain_size(&s.chain));
                     push(&copy, 3000, samples);
-                    while (rill_chain_finish(&copy.chain, copy.state, true, copy.embedding, &copy.logit)) {
+                    while (
+                        rill_chain_finish(&copy.chain, copy.state, true, copy.embedding, &copy.logit, NULL)) {
                     }
                     close_stream(&copy);
                     cr_assert_neq(p, 0, "the head is fully determined");

@@ -135,7 +135,8 @@ static void define_feed_forward(const definition *of, const char *scope, double 
     for (size_t i = 0; i < of->info->model_dim; i++) h[i] += a[i];
 }
 
-static void define_step(definition *of, const float *log_mel, double *embedding, double *logit) {
+/* logits: that someone speaks, that two or more do */
+static void define_step(definition *of, const float *log_mel, double *embedding, double logits[2]) {
     const rill_model_info *info = of->info;
     double x[MOST_WIDE], h[MOST_WIDE], length = 0;
     for (size_t i = 0; i < info->frames_per_step * info->mel_bands; i++) x[i] = (double)log_mel[i];
@@ -150,7 +151,9 @@ static void define_step(definition *of, const float *log_mel, double *embedding,
         define_feed_forward(of, scope, h);
     }
     norm(of, "", "output.norm", h, h);
-    affine(of, "", "output.speech", h, logit);
+    affine(of, "", "output.speech", h, &logits[0]);
+    logits[1] = -INFINITY;
+    if (info->has_overlap) affine(of, "", "output.overlap", h, &logits[1]);
     affine(of, "", "output.embedding", h, embedding);
     for (size_t i = 0; i < info->embedding_dim; i++) length += embedding[i] * embedding[i];
     for (size_t i = 0; i < info->embedding_dim; i++) embedding[i] /= sqrt(length);
@@ -187,7 +190,7 @@ static void *new_encoder(const rill_model *model) {
 /* A sequence of inputs and room for what comes out. */
 typedef struct recording {
     size_t steps, inputs, dim;
-    float *log_mel, *embeddings, *logits;
+    float *log_mel, *embeddings, *logits, *overlap;
 } recording;
 
 static recording recording_new(const rill_model *model, size_t steps) {
@@ -198,6 +201,7 @@ static recording recording_new(const rill_model *model, size_t steps) {
                        dim,
                        calloc(steps * inputs, sizeof(float)),
                        calloc(steps * dim, sizeof(float)),
+                       calloc(steps, sizeof(float)),
                        calloc(steps, sizeof(float))};
 }
 
@@ -211,6 +215,7 @@ static void recording_free(recording *of) {
     free(of->log_mel);
     free(of->embeddings);
     free(of->logits);
+    free(of->overlap);
 }
 
 /* Runs steps from … to − 1, in one call or by single steps. */
@@ -218,12 +223,12 @@ static void run(const rill_model *model, void *encoder, recording *of, size_t fr
                 bool by_steps) {
     if (!by_steps) {
         rill_encoder_prefill(model, encoder, to - from, of->log_mel + from * of->inputs,
-                             of->embeddings + from * of->dim, of->logits + from);
+                             of->embeddings + from * of->dim, of->logits + from, of->overlap + from);
         return;
     }
     for (size_t t = from; t < to; t++)
         rill_encoder_step(model, encoder, of->log_mel + t * of->inputs, of->embeddings + t * of->dim,
-                          of->logits + t);
+                          of->logits + t, of->overlap + t);
 }
 
 /* Pieces of random length, each by prefill or by steps. */
@@ -352,12 +357,12 @@ Test(encoder, definition_meets_the_golden_values) {
     rill_model *model = open_shipped();
     golden wanted = golden_open(rill_model_get_info(model));
     definition defined = definition_new(model);
-    double embedding[MOST_WIDE], logit, worst = 0, worst_logit = 0;
+    double embedding[MOST_WIDE], logits[2], worst = 0, worst_logit = 0;
     for (size_t t = 0; t < wanted.steps; t++) {
-        define_step(&defined, wanted.log_mel + t * model->input.inputs, embedding, &logit);
+        define_step(&defined, wanted.log_mel + t * model->input.inputs, embedding, logits);
         for (size_t i = 0; i < 128; i++)
             worst = worse(worst, fabs(embedding[i] - (double)wanted.embedding[t * 128 + i]));
-        worst_logit = worse(worst_logit, fabs(logit - (double)wanted.speech_logit[t]));
+        worst_logit = worse(worst_logit, fabs(logits[0] - (double)wanted.speech_logit[t]));
     }
     cr_expect_leq(worst, 1e-6, "%g", worst);
     cr_expect_leq(worst_logit, 1e-5, "%g", worst_logit);
@@ -372,7 +377,7 @@ static model_sizes random_sizes(void) {
     const size_t heads = random_size(1, 4);
     return (model_sizes){random_size(1, 3),  heads * random_size(4, 20), heads,
                          random_size(1, 70), random_size(1, 12),         random_size(2, 40),
-                         random_size(1, 30), random_size(1, 4)};
+                         random_size(1, 30), random_size(1, 4),          random_bits() >> 63};
 }
 
 /* Float against double on networks of at most 3 layers: each is some 10 rounded operations deep on values of
@@ -390,9 +395,13 @@ Test(encoder, is_the_definition_on_random_models_and_splits) {
         run_mixed(model, encoder, &of, 40);
         definition defined = definition_new(model);
         for (size_t t = 0; t < of.steps; t++) {
-            double embedding[MOST_WIDE], logit;
-            define_step(&defined, of.log_mel + t * of.inputs, embedding, &logit);
-            worst = worse(worst, fabs(logit - (double)of.logits[t]) / (1 + fabs(logit)));
+            double embedding[MOST_WIDE], logits[2];
+            define_step(&defined, of.log_mel + t * of.inputs, embedding, logits);
+            worst = worse(worst, fabs(logits[0] - (double)of.logits[t]) / (1 + fabs(logits[0])));
+            if (sizes.overlap)
+                worst = worse(worst, fabs(logits[1] - (double)of.overlap[t]) / (1 + fabs(logits[1])));
+            else
+                cr_assert(of.overlap[t] == -INFINITY && logits[1] == -INFINITY);
             for (size_t i = 0; i < of.dim; i++)
                 worst = worse(worst, fabs(embedding[i] - (double)of.embeddings[t * of.dim + i]));
             cr_assert_leq(worst, ROUNDING, "trial %zu of seed %llu, step %zu: %g", trial,
@@ -436,7 +445,7 @@ Test(encoder, reset_is_init_and_no_steps_are_nothing) {
     random_seed(SEED);
     recording of = recording_random(model, 30);
     void *fresh = new_encoder(model), *used = new_encoder(model);
-    rill_encoder_prefill(model, used, 0, NULL, NULL, NULL);
+    rill_encoder_prefill(model, used, 0, NULL, NULL, NULL, NULL);
     cr_expect_arr_eq(used, fresh, rill_encoder_size(model));
     run(model, used, &of, 0, 30, false);
     cr_expect(memcmp(used, fresh, rill_model_get_info(model)->state_size));
@@ -449,7 +458,7 @@ Test(encoder, reset_is_init_and_no_steps_are_nothing) {
 
 static void expect_refused_row(const recording *of, size_t t) {
     for (size_t i = 0; i < of->dim; i++) cr_expect(isnan(of->embeddings[t * of->dim + i]));
-    cr_expect(of->logits[t] == -INFINITY);
+    cr_expect(of->logits[t] == -INFINITY && of->overlap[t] == -INFINITY);
 }
 
 Test(encoder, a_value_that_is_not_finite_leaves_no_trace) {
@@ -532,7 +541,7 @@ Test(encoder, a_zero_vector_stays_zero) {
     void *encoder = new_encoder(model);
     const float log_mel[2] = {1, 2};
     float embedding[2] = {7, 7}, logit;
-    rill_encoder_step(model, encoder, log_mel, embedding, &logit);
+    rill_encoder_step(model, encoder, log_mel, embedding, &logit, NULL);
     cr_assert(embedding[0] == 0 && embedding[1] == 0 && isfinite(logit));
     free(encoder);
     rill_model_close(model);

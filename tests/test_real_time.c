@@ -111,7 +111,8 @@ static void run_front_end(path *p) {
 }
 
 static void run_encoder(path *p) {
-    for (int i = 0; i < 50; i++) rill_encoder_step(p->model, p->encoder, p->log_mel, p->embedding, &p->logit);
+    for (int i = 0; i < 50; i++)
+        rill_encoder_step(p->model, p->encoder, p->log_mel, p->embedding, &p->logit, NULL);
 }
 
 static void run_tracker(path *p) {

@@ -7,6 +7,7 @@
 #ifndef RILL_ENCODER_H
 #define RILL_ENCODER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +37,7 @@ typedef struct rill_model_info {
     double skipped_start_seconds;
     /* derived */
     size_t parameters;       /* float count of the network */
+    bool has_overlap;        /* whether it tells when two or more speak at once */
     size_t state_size;       /* bytes of one encoder state */
     double steps_per_second; /* sample_rate_hz / (hop_samples · frames_per_step) */
     double latency_seconds; /* from a sample to the embedding that has seen it at the latest: step + window −
@@ -77,17 +79,18 @@ RILL_API void rill_encoder_init(const rill_model *model, void *encoder);
 RILL_API void rill_encoder_reset(const rill_model *model, void *encoder);
 
 /* One step: log_mel [frames_per_step][mel_bands], normalised as the front end gives them, oldest frame first
- * → embedding [embedding_dim] of unit length (zero when the network gives zero), and the logit that someone
- * speaks. A step with a value that is not finite, or so large that the input projection overflows, is not
- * taken in: the state stays, the embedding is all NaN and the logit −∞. Real-time safe. */
+ * → embedding [embedding_dim] of unit length (zero when the network gives zero), the logit that someone
+ * speaks, and, unless overlap_logit is NULL, the logit that two or more do: −∞ from a model that cannot tell.
+ * A step with a value that is not finite, or so large that the input projection overflows, is not taken in:
+ * the state stays, the embedding is all NaN and the logits are −∞. Real-time safe. */
 RILL_API void rill_encoder_step(const rill_model *model, void *encoder, const float *log_mel,
-                                float *embedding, float *speech_logit);
+                                float *embedding, float *speech_logit, float *overlap_logit);
 
 /* steps × the same, faster: log_mel [steps][frames_per_step][mel_bands] → embeddings [steps][embedding_dim],
- * speech_logits [steps]. Agrees with single steps to rounding (1e-5), on every split. Real-time safe, but
- * takes its time. */
+ * speech_logits [steps], overlap_logits [steps] or NULL. Agrees with single steps to rounding (1e-5), on
+ * every split. Real-time safe, but takes its time. */
 RILL_API void rill_encoder_prefill(const rill_model *model, void *encoder, size_t steps, const float *log_mel,
-                                   float *embeddings, float *speech_logits);
+                                   float *embeddings, float *speech_logits, float *overlap_logits);
 
 #ifdef __cplusplus
 }

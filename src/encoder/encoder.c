@@ -54,47 +54,70 @@ static void scale_to_unit(size_t count, const float *x, float *unit) {
     for (size_t i = 0; i < count; i++) unit[i] = (float)((double)x[i] * scale);
 }
 
+/* Where a call's outputs go, one row a step. */
+typedef struct outputs {
+    float *embeddings, *speech_logits;
+    float *overlap_logits; /* or NULL */
+} outputs;
+
+static outputs outputs_from(const rill_model *model, outputs to, size_t step) {
+    return (outputs){to.embeddings + step * model->info.embedding_dim, to.speech_logits + step,
+                     to.overlap_logits ? to.overlap_logits + step : NULL};
+}
+
+/* What a refused step gives. */
+static void give_nothing(const rill_model *model, size_t steps, outputs to) {
+    for (size_t i = 0; i < steps * model->info.embedding_dim; i++) to.embeddings[i] = NAN;
+    for (size_t t = 0; t < steps; t++) to.speech_logits[t] = -INFINITY;
+    for (size_t t = 0; to.overlap_logits && t < steps; t++) to.overlap_logits[t] = -INFINITY;
+}
+
+static void give_logits(const rill_model *model, const rill_dense_weights *head, size_t length,
+                        const size_t taken[RILL_ENCODER_CHUNK], const float *normed, float *logits) {
+    float rows[RILL_ENCODER_CHUNK];
+    rill_dense_run(model, head, length, normed, rows);
+    for (size_t i = 0; i < length; i++) logits[taken[i]] = rows[i];
+}
+
 /* The outputs of the rows that were taken in, to their places. */
 static void give_out(const rill_model *model, size_t length, const size_t taken[RILL_ENCODER_CHUNK],
-                     rill_workspace work, float *embeddings, float *speech_logits) {
+                     rill_workspace work, outputs to) {
     const size_t dim = model->info.embedding_dim;
-    float logits[RILL_ENCODER_CHUNK];
     rill_norm_run(model, &model->output_norm, length, work.hidden, work.normed);
     rill_dense_run(model, &model->embedding, length, work.normed, work.wide);
-    rill_dense_run(model, &model->speech, length, work.normed, logits);
-    for (size_t i = 0; i < length; i++) {
-        scale_to_unit(dim, work.wide + i * dim, embeddings + taken[i] * dim);
-        speech_logits[taken[i]] = logits[i];
-    }
+    for (size_t i = 0; i < length; i++)
+        scale_to_unit(dim, work.wide + i * dim, to.embeddings + taken[i] * dim);
+    give_logits(model, &model->speech, length, taken, work.normed, to.speech_logits);
+    if (to.overlap_logits && model->info.has_overlap)
+        give_logits(model, &model->overlap, length, taken, work.normed, to.overlap_logits);
 }
 
 static void run_chunk(const rill_model *model, void *encoder, size_t steps, const float *log_mel,
-                      float *embeddings, float *speech_logits) {
+                      outputs to) {
     const size_t layer_size = rill_layer_state_size(model);
     unsigned char *state = encoder;
     const rill_workspace work = rill_workspace_at(&model->info, state + model->info.state_size);
     size_t taken[RILL_ENCODER_CHUNK];
-    for (size_t i = 0; i < steps * model->info.embedding_dim; i++) embeddings[i] = NAN;
-    for (size_t t = 0; t < steps; t++) speech_logits[t] = -INFINITY;
+    give_nothing(model, steps, to);
     const size_t length = take_in(model, steps, log_mel, work, taken);
     if (length == 0) return;
     for (size_t i = 0; i < model->info.layers; i++)
         rill_layer_run(model, &model->layers[i], state + i * layer_size, length, work);
-    give_out(model, length, taken, work, embeddings, speech_logits);
+    give_out(model, length, taken, work, to);
 }
 
 void rill_encoder_prefill(const rill_model *model, void *encoder, size_t steps, const float *log_mel,
-                          float *embeddings, float *speech_logits) {
+                          float *embeddings, float *speech_logits, float *overlap_logits) {
+    const outputs to = {embeddings, speech_logits, overlap_logits};
     assert(model && encoder && (steps == 0 || (log_mel && embeddings && speech_logits)));
     for (size_t done = 0; done < steps;) {
         size_t now = steps - done < RILL_ENCODER_CHUNK ? steps - done : RILL_ENCODER_CHUNK;
-        run_chunk(model, encoder, now, log_mel + done * model->input.inputs,
-                  embeddings + done * model->info.embedding_dim, speech_logits + done);
+        run_chunk(model, encoder, now, log_mel + done * model->input.inputs, outputs_from(model, to, done));
         done += now;
     }
 }
 
 void rill_encoder_step(const rill_model *model, void *encoder, const float *log_mel, float *embedding,
-                       float *speech_logit) {
-    rill_encoder_prefill(model, encoder, 1, log_mel, embedding, speech_logit);
+                       float *speech_logit, float *overlap_logit) {
+    rill_encoder_prefill(model, encoder, 1, log_mel, embedding, speech_logit, overlap_logit);
 }

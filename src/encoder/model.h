@@ -46,6 +46,7 @@ struct rill_model {
     rill_layer_weights *layers;
     rill_norm_weights output_norm;
     rill_dense_weights embedding, speech; /* → embedding_dim, → 1 */
+    rill_dense_weights overlap;           /* → 1; when info.has_overlap */
 };
 
 /* Reads the format and every number the encoder and front end need from the metadata, with limits

@@ -110,6 +110,9 @@ rill_status rill_model_read_weights(const char *name, rill_model *model, rill_er
     model->output_norm = find_norm(&in, "output.norm", info->model_dim);
     model->embedding = find_dense(&in, "output.embedding", info->model_dim, info->embedding_dim);
     model->speech = find_dense(&in, "output.speech", info->model_dim, 1);
+    info->has_overlap = rill_safetensors_tensor(in.file, "output.overlap.weight") ||
+                        rill_safetensors_tensor(in.file, "output.overlap.bias");
+    if (info->has_overlap) model->overlap = find_dense(&in, "output.overlap", info->model_dim, 1);
     info->parameters = in.parameters;
     return in.status;
 }

@@ -27,15 +27,16 @@ static void run(const rill_model *model) {
     const rill_model_info *info = rill_model_get_info(model);
     const size_t inputs = info->frames_per_step * info->mel_bands, dim = info->embedding_dim;
     float *log_mel = allocate(steps * inputs * sizeof(float));
-    float *embeddings = allocate(steps * dim * sizeof(float)), logits[18];
+    float *embeddings = allocate(steps * dim * sizeof(float)), logits[18], overlap[18];
     for (size_t i = 0; i < steps * inputs; i++) log_mel[i] = (float)(i % 7) - 3;
     void *encoder = allocate(rill_encoder_size(model)), *before = allocate(info->state_size);
     rill_encoder_init(model, encoder);
-    rill_encoder_prefill(model, encoder, steps, log_mel, embeddings, logits);
+    rill_encoder_prefill(model, encoder, steps, log_mel, embeddings, logits, overlap);
     memcpy(before, encoder, info->state_size);
     log_mel[inputs - 1] = NAN;
-    rill_encoder_step(model, encoder, log_mel, embeddings, logits);
+    rill_encoder_step(model, encoder, log_mel, embeddings, logits, overlap);
     require(memcmp(before, encoder, info->state_size) == 0);
+    require(logits[0] == -INFINITY && overlap[0] == -INFINITY && isnan(embeddings[0]));
     free(before), free(encoder), free(embeddings), free(log_mel);
 }
 
