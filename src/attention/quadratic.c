@@ -49,10 +49,6 @@ static double divisor_of(const rill_softmax_shape *shape, const row_sums *sums) 
     return sums->weights == 0 ? 1 : sums->weights; /* nothing seen: 0 / 1 */
 }
 
-typedef struct range {
-    size_t begin, end;
-} range;
-
 static size_t clamp(ptrdiff_t position, size_t length) {
     return position < 0 ? 0 : (size_t)position < length ? (size_t)position : length;
 }
@@ -63,10 +59,9 @@ static ptrdiff_t at_most_far(size_t keys) {
     return keys < (size_t)far ? (ptrdiff_t)keys : far;
 }
 
-/* The keys that row i may see by their position; both ends grow with i. */
-static range keys_in_sight(const rill_quadratic_head *head, size_t i) {
+rill_key_range rill_quadratic_keys_in_sight(const rill_quadratic_head *head, size_t i) {
     ptrdiff_t p = head->offset + (ptrdiff_t)i;
-    range sight = {0, head->keys_length};
+    rill_key_range sight = {0, head->keys_length};
     if (head->causal) sight.end = clamp(p + 1, head->keys_length);
     if (head->windowed) {
         ptrdiff_t before = at_most_far(head->window_before), after = at_most_far(head->window_after);
@@ -77,18 +72,16 @@ static range keys_in_sight(const rill_quadratic_head *head, size_t i) {
     return sight;
 }
 
-static void multiply_keys(const rill_quadratic_head *head, size_t i, range keys, float *scores) {
+static void multiply_keys(const rill_quadratic_head *head, size_t i, rill_key_range keys, float *scores) {
     const float *query = head->queries + i * head->query_stride;
     size_t dim = head->shape->key_dim, stride = head->key_stride;
     for (size_t j = keys.begin; j < keys.end; j++)
         scores[j - keys.begin] = head->shape->scale * rill_dot_product(dim, query, head->keys + j * stride);
 }
 
-/* Scores of row i with the keys begin … end − 1, all in sight by position, up to a kind. */
-static void score_keys(const rill_quadratic_head *head, size_t i, range keys, rill_scores kind,
-                       float *scores) {
+void rill_quadratic_bias_scores(const rill_quadratic_head *head, size_t i, rill_key_range keys,
+                                rill_scores kind, float *scores) {
     const rill_softmax_shape *shape = head->shape;
-    multiply_keys(head, i, keys, scores);
     if (shape->softcap > 0 && kind >= RILL_SCORES_CAPPED)
         for (size_t j = 0; j < keys.end - keys.begin; j++)
             scores[j] = shape->softcap * tanhf(scores[j] / shape->softcap);
@@ -105,6 +98,13 @@ static void score_keys(const rill_quadratic_head *head, size_t i, range keys, ri
     }
 }
 
+/* Scores of row i with the keys begin … end − 1, all in sight by position, up to a kind. */
+static void score_keys(const rill_quadratic_head *head, size_t i, rill_key_range keys, rill_scores kind,
+                       float *scores) {
+    multiply_keys(head, i, keys, scores);
+    rill_quadratic_bias_scores(head, i, keys, kind, scores);
+}
+
 /* output += Σ_j weights[j] values[j], four values for each pass over the output */
 static void add_weighted(size_t count, const float *weights, const float *const *values, size_t value_dim,
                          float *restrict output) {
@@ -119,7 +119,7 @@ static void add_weighted(size_t count, const float *weights, const float *const 
 }
 
 /* The part of a block of keys that row i sees: weights, their sum, and Σ w v in the output row. */
-static void take_keys(const rill_quadratic_head *head, size_t i, range keys, row_sums *sums) {
+static void take_keys(const rill_quadratic_head *head, size_t i, rill_key_range keys, row_sums *sums) {
     float weights[block_keys], *output = head->output + i * head->output_stride;
     size_t count = keys.end - keys.begin, value_dim = head->shape->value_dim;
     score_keys(head, i, keys, RILL_SCORES_BIASED, weights);
@@ -146,7 +146,7 @@ static void fill(size_t count, float *values, float value) {
 /* The scores asked for, of all keys of a row. */
 static void write_scores(const rill_quadratic_head *head, size_t i, const row_sums *sums) {
     float *scores = head->scores + i * head->keys_length;
-    range sight = keys_in_sight(head, i), all = {0, head->keys_length};
+    rill_key_range sight = rill_quadratic_keys_in_sight(head, i), all = {0, head->keys_length};
     if (head->scores_kind < RILL_SCORES_BIASED) {
         score_keys(head, i, all, head->scores_kind, scores);
         return;
@@ -173,10 +173,11 @@ void rill_quadratic_take_rows(const rill_quadratic_head *head, size_t first, siz
         sums[r] = (row_sums){-INFINITY, 0};
         fill(head->shape->value_dim, head->output + (first + r) * head->output_stride, 0);
     }
-    size_t begin = keys_in_sight(head, first).begin, end = keys_in_sight(head, first + count - 1).end;
+    size_t begin = rill_quadratic_keys_in_sight(head, first).begin,
+           end = rill_quadratic_keys_in_sight(head, first + count - 1).end;
     for (size_t block = begin; block < end; block += block_keys)
         for (size_t r = 0; r < count; r++) {
-            range keys = keys_in_sight(head, first + r);
+            rill_key_range keys = rill_quadratic_keys_in_sight(head, first + r);
             if (keys.begin < block) keys.begin = block;
             if (keys.end > block + block_keys) keys.end = block + block_keys;
             if (keys.begin < keys.end) take_keys(head, first + r, keys, sums + r);

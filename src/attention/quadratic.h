@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* One query head over its keys, for whatever similarity: what softmax_attention, key_value_cache and
- * sliding_window have in common. */
+/* One query head over its keys, for whatever similarity: what softmax_attention, its gradient,
+ * key_value_cache and sliding_window have in common. */
 #ifndef RILL_QUADRATIC_H
 #define RILL_QUADRATIC_H
 
@@ -25,6 +25,23 @@ typedef struct rill_quadratic_head {
     float *output;
     size_t output_stride;
 } rill_quadratic_head;
+
+/* The head of that number, and its first output row; scores as the input asks. */
+rill_quadratic_head rill_quadratic_head_of(const rill_softmax_shape *shape, const rill_softmax_input *input,
+                                           float *output, size_t query_head);
+
+/* Keys begin … end − 1. */
+typedef struct rill_key_range {
+    size_t begin, end;
+} rill_key_range;
+
+/* The keys that row i may see by their position; both ends grow with i. */
+rill_key_range rill_quadratic_keys_in_sight(const rill_quadratic_head *head, size_t i);
+
+/* Products scale q·k of row i with keys in sight become what softmax is taken of: capped, biased, hidden by
+ * the mask, up to a kind. In place. */
+void rill_quadratic_bias_scores(const rill_quadratic_head *head, size_t i, rill_key_range keys,
+                                rill_scores kind, float *scores);
 
 /* The outputs of the rows first … first + count − 1, count ≤ quadratic_rows. */
 void rill_quadratic_take_rows(const rill_quadratic_head *head, size_t first, size_t count);
