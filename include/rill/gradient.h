@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Gradients of the linear and the gated rule, causal and not, in linear time and without keeping the states
- * of the steps (2006.16236, section 3.3.1).
+ * of the steps (2006.16236, section 3.3.1); and, to compare, of softmax attention.
  *
  * With L the loss, G_t = ∂L/∂o_t scaled as the output is, and R_t = ∂L/∂S_t of all that is read from step t
  * on (queries written q for φ(q), keys k for φ(k)):
@@ -29,7 +29,8 @@
  * RILL_RULE_GATED. Memory is the caller's; nothing may overlap, but for a state gradient, which is passed
  * from later to earlier steps in place.
  *
- * Cost: plain C, about 6 · key_dim · value_dim multiply-adds in double a step and head.
+ * Cost: plain C, about 6 · key_dim · value_dim multiply-adds in double a step and head; of softmax attention
+ * below.
  * Threads: all functions are pure in their arguments. Real time: nothing here allocates, locks or makes a
  * system call. */
 #ifndef RILL_GRADIENT_H
@@ -38,12 +39,13 @@
 #include <stddef.h>
 
 #include <rill/attention.h>
+#include <rill/softmax.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Gradients of a rill_sequence, written whole. */
+/* Gradients of a rill_sequence, or of a rill_softmax_input, written whole. */
 typedef struct rill_sequence_gradient {
     float *queries;   /* [length][query_heads][key_dim]; not used by rill_attention_write_gradient */
     float *keys;      /* [length][heads][key_dim] */
@@ -86,6 +88,24 @@ RILL_API void rill_attention_read_gradient(const rill_attention_shape *shape, co
 RILL_API void rill_attention_write_gradient(const rill_attention_shape *shape, const void *state_left,
                                             const rill_sequence *sequence, void *state_gradient,
                                             const rill_sequence_gradient *gradient, void *workspace);
+
+/* The gradient of rill_softmax_attention, whatever is masked, biased (the bias has none), windowed or capped.
+ * The shape's similarity must be RILL_SIMILARITY_SOFTMAX: the product's is linear attention. output_gradient
+ * [queries_length][query_heads][value_dim]; gradient as the input's queries, keys and values, written whole;
+ * log_decay and the input's scores are not looked at.
+ *
+ * A query that is not finite, or sees a key, a value or a bias that is not, gives nothing: its gradient and
+ * what it adds to the others' is 0, and the gradient of its output is not looked at. So does one that sees
+ * nothing. Another output gradient that is not finite spoils those of all.
+ *
+ * Sums in float, tiles of queries by keys. Cost: about 2.5 times the forward pass. workspace:
+ * rill_softmax_gradient_size(shape, keys_length) bytes, aligned for float; it holds nothing between calls. */
+RILL_API void rill_softmax_gradient(const rill_softmax_shape *shape, const rill_softmax_input *input,
+                                    const float *output_gradient, const rill_sequence_gradient *gradient,
+                                    void *workspace);
+
+/* Bytes: keys_length · (2 key_dim + value_dim + 49) floats, and a few more. */
+RILL_API size_t rill_softmax_gradient_size(const rill_softmax_shape *shape, size_t keys_length);
 
 #ifdef __cplusplus
 }

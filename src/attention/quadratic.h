@@ -26,9 +26,9 @@ typedef struct rill_quadratic_head {
     size_t output_stride;
 } rill_quadratic_head;
 
-/* The head of that number, and its first output row; scores as the input asks. */
+/* The head of that number, without an output yet; scores as the input asks. */
 rill_quadratic_head rill_quadratic_head_of(const rill_softmax_shape *shape, const rill_softmax_input *input,
-                                           float *output, size_t query_head);
+                                           size_t query_head);
 
 /* Keys begin … end − 1. */
 typedef struct rill_key_range {

@@ -29,7 +29,7 @@ rill_status rill_softmax_check(const rill_softmax_shape *shape, rill_error *why)
 }
 
 rill_quadratic_head rill_quadratic_head_of(const rill_softmax_shape *shape, const rill_softmax_input *input,
-                                           float *output, size_t query_head) {
+                                           size_t query_head) {
     size_t head = query_head / (shape->query_heads / shape->heads);
     return (rill_quadratic_head){
         .shape = shape,
@@ -52,7 +52,6 @@ rill_quadratic_head rill_quadratic_head_of(const rill_softmax_shape *shape, cons
         .scores =
             input->scores ? input->scores + query_head * input->queries_length * input->keys_length : NULL,
         .scores_kind = input->scores_kind,
-        .output = output + query_head * shape->value_dim,
         .output_stride = shape->query_heads * shape->value_dim,
     };
 }
@@ -63,7 +62,8 @@ void rill_softmax_attention(const rill_softmax_shape *shape, const rill_softmax_
     for (size_t first = 0; first < input->queries_length; first += quadratic_rows) {
         size_t left = input->queries_length - first, count = left < quadratic_rows ? left : quadratic_rows;
         for (size_t query_head = 0; query_head < shape->query_heads; query_head++) {
-            rill_quadratic_head head = rill_quadratic_head_of(shape, input, output, query_head);
+            rill_quadratic_head head = rill_quadratic_head_of(shape, input, query_head);
+            head.output = output + query_head * shape->value_dim;
             rill_quadratic_take_rows(&head, first, count);
         }
     }
