@@ -7,20 +7,11 @@
 #include <stddef.h>
 
 #include <rill/attention.h>
+#include <rill/dense.h>
 #include <rill/encoder.h>
 
 #include "encoder/safetensors.h"
 #include "kernels/kernels.h"
-
-typedef struct rill_dense_weights {
-    size_t inputs, outputs;
-    const float *weight; /* [outputs][inputs] */
-    const float *bias;   /* [outputs] */
-} rill_dense_weights;
-
-typedef struct rill_norm_weights {
-    const float *weight, *bias; /* [model_dim] */
-} rill_norm_weights;
 
 typedef struct rill_layer_weights {
     rill_norm_weights attention_norm;
