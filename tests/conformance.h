@@ -30,6 +30,7 @@ typedef struct conformance_family {
  */
 const char *conformance_folder(const conformance_case *c);
 const char *conformance_file(const conformance_case *c);
+const char *conformance_path(const conformance_case *c); /* of the file itself */
 bool conformance_file_starts(const conformance_case *c, const char *prefix);
 
 /* Metadata: NULL or the fallback when absent. */

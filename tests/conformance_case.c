@@ -17,7 +17,7 @@ typedef struct memory {
 } memory;
 
 struct conformance_case {
-    char folder[128], file[192];
+    char path[4096], folder[128], file[192];
     rill_safetensors read;
     size_t tensors_count;
     conformance_tensor *tensors;
@@ -74,6 +74,7 @@ static conformance_tensor convert(conformance_case *c, const rill_tensor *from) 
 static void name_case(conformance_case *c, const char *path) {
     const char *file = strrchr(path, '/'), *folder = file;
     file = file ? file + 1 : path;
+    snprintf(c->path, sizeof c->path, "%s", path);
     while (folder && folder > path && folder[-1] != '/') folder--;
     if (folder) snprintf(c->folder, sizeof c->folder, "%.*s", (int)(file - 1 - folder), folder);
     snprintf(c->file, sizeof c->file, "%.*s", (int)strcspn(file, "."), file);
@@ -117,6 +118,10 @@ conformance_result conformance_case_take_result(conformance_case *c) {
     conformance_result result = c->result;
     c->result = (conformance_result){0};
     return result;
+}
+
+const char *conformance_path(const conformance_case *c) {
+    return c->path;
 }
 
 const char *conformance_folder(const conformance_case *c) {

@@ -2,7 +2,8 @@
 /* Softmax attention as the papers' own code computes it, and their linear attention through the same
  * quadratic code.
  *
- * Left out: scores that are no product of query and key (Bahdanau's), whole encoder and decoder layers. */
+ * Left out: scores that are no product of query and key (Bahdanau's), whole encoder and decoder layers
+ * (conformance_transformer.c). */
 #include "conformance.h"
 
 #include <math.h>
@@ -225,71 +226,6 @@ static float *linear(conformance_case *c, size_t rows, size_t inputs, size_t out
     return y;
 }
 
-/* nn.MultiheadAttention: one projection of query, key or value (which = 0, 1, 2), and the learned row and the
- * zero row that may follow keys and values. */
-static float *project(conformance_case *c, const char *input, const char *own_weight, size_t which,
-                      size_t dim, const char *extra_row, size_t extra, size_t *length) {
-    const conformance_tensor *x = conformance_find(c, input), *own = conformance_find(c, own_weight);
-    if (!x) x = conformance_find(c, "in.query");
-    const float *weight = own ? own->values : values_of(c, "weight.in_proj_weight") + which * dim * dim;
-    const float *bias = values_of(c, "weight.in_proj_bias"), *row = values_of(c, extra_row);
-    size_t batches = x->shape[0], inputs = x->shape[2];
-    float *y =
-        linear(c, batches * x->shape[1], inputs, dim, x->values, weight, bias ? bias + which * dim : NULL);
-    *length = x->shape[1] + extra;
-    float *all = conformance_floats(c, batches * *length * dim);
-    for (size_t n = 0; n < batches; n++) {
-        memcpy(all + n * *length * dim, y + n * x->shape[1] * dim, x->shape[1] * dim * sizeof(float));
-        if (row && extra) memcpy(all + (n * *length + x->shape[1]) * dim, row, dim * sizeof(float));
-    }
-    return all;
-}
-
-static void run_multihead(conformance_case *c) {
-    const conformance_tensor *query;
-    if (!conformance_need(c, "in.query", &query)) return;
-    size_t dim = query->shape[2], heads = (size_t)conformance_number(c, "num_heads", 1), queries, keys;
-    size_t extra = (size_t)is_true(c, "add_bias_kv") + (size_t)is_true(c, "add_zero_attn");
-    batch b = {.batches = query->shape[0]};
-    b.queries = project(c, "in.query", "weight.q_proj_weight", 0, dim, "", 0, &queries);
-    b.keys = project(c, "in.key", "weight.k_proj_weight", 1, dim, "weight.bias_k", extra, &keys);
-    b.values = project(c, "in.value", "weight.v_proj_weight", 2, dim, "weight.bias_v", extra, &keys);
-    b.queries_length = queries;
-    b.keys_length = keys;
-    b.shape = (rill_softmax_shape){.heads = heads,
-                                   .query_heads = heads,
-                                   .key_dim = dim / heads,
-                                   .value_dim = dim / heads,
-                                   .scale = 1 / sqrtf((float)(dim / heads))};
-    const float *lengths = values_of(c, "in.key_lengths");
-    float *output = conformance_floats(c, b.batches * output_size(&b));
-    float *weights = conformance_floats(c, b.batches * heads * queries * keys),
-          *average = conformance_floats(c, b.batches * queries * keys);
-    for (size_t n = 0; n < b.batches; n++) {
-        rill_softmax_input input = sequence_of(&b, n);
-        bool *mask = conformance_memory(c, keys * sizeof(bool));
-        for (size_t j = 0; j < keys; j++) mask[j] = !lengths || j >= keys - extra || (float)j < lengths[n];
-        input.mask = mask;
-        input.bias = values_of(c, "in.attn_mask_add");
-        input.bias_query_stride = keys;
-        input.causal = strcmp(conformance_text(c, "attn_mask"), "causal") == 0;
-        input.scores = weights + n * heads * queries * keys;
-        input.scores_kind = RILL_SCORES_NORMALIZED;
-        rill_softmax_attention(&b.shape, &input, output + n * output_size(&b));
-        for (size_t i = 0; i < heads * queries * keys; i++)
-            average[n * queries * keys + i % (queries * keys)] += input.scores[i] / (float)heads;
-    }
-    const conformance_tensor *out;
-    if (!conformance_need(c, "weight.out_proj.weight", &out)) return;
-    conformance_expect(
-        c, "out.y",
-        linear(c, b.batches * queries, dim, dim, output, out->values, values_of(c, "weight.out_proj.bias")),
-        tolerance);
-    if (conformance_find(c, "out.weights_per_head"))
-        conformance_expect(c, "out.weights_per_head", weights, tolerance);
-    if (conformance_find(c, "out.weights_avg")) conformance_expect(c, "out.weights_avg", average, tolerance);
-}
-
 /* Luong's: keys are values, no scale; "general" has a matrix between query and key. */
 static void run_luong(conformance_case *c) {
     const conformance_tensor *query, *keys, *between = conformance_find(c, "weight.linear_in.weight");
@@ -339,7 +275,6 @@ static void run(conformance_case *c) {
     if (conformance_file_starts(c, "local_")) run_local(c);
     if (conformance_file_starts(c, "dot_edges")) run_edges(c);
     if (conformance_file_starts(c, "forgetting")) run_forgetting(c);
-    if (conformance_file_starts(c, "mha_")) run_multihead(c);
     if (conformance_file_starts(c, "dot_n") || conformance_file_starts(c, "general_")) run_luong(c);
     if (conformance_file_starts(c, "mlp_"))
         conformance_skip(c, "Bahdanau's score is no product of query and key");
@@ -349,8 +284,7 @@ static bool knows(const conformance_case *c) {
     return starts(c, "fast_transformers", "full_") || starts(c, "fast_transformers", "recurrent_full") ||
            starts(c, "fast_transformers", "linear_") || starts(c, "fast_transformers", "causal_linear_") ||
            starts(c, "fast_transformers", "local_") || starts(c, "graph", "dot_edges") ||
-           starts(c, "fla_naive", "forgetting_attn") || starts(c, "pytorch", "mha_") ||
-           strcmp(conformance_folder(c), "additive") == 0;
+           starts(c, "fla_naive", "forgetting_attn") || strcmp(conformance_folder(c), "additive") == 0;
 }
 
 const conformance_family conformance_softmax = {"softmax attention and quadratic forms", knows, run};
