@@ -54,9 +54,14 @@ static const rill_kernels *choose(const char *forced) {
     return best;
 }
 
+static const rill_kernels *_Atomic chosen;
+
+void rill_kernels_use(const rill_kernels *table) {
+    atomic_store_explicit(&chosen, table, memory_order_release);
+}
+
 /* Threads that arrive together choose the same table twice. */
 const rill_kernels *rill_kernels_get(void) {
-    static const rill_kernels *_Atomic chosen;
     const rill_kernels *table = atomic_load_explicit(&chosen, memory_order_acquire);
     if (!table) {
         table = choose(getenv("RILL_KERNELS"));

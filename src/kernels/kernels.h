@@ -97,4 +97,8 @@ RILL_API const rill_kernels *rill_kernels_get(void);
  * past the end. */
 RILL_API const rill_kernels *rill_kernels_at(size_t index, bool *runs_here);
 
+/* Puts a table that runs here in the place of the chosen one, for measurements: while no other thread is in
+ * the library. */
+void rill_kernels_use(const rill_kernels *table);
+
 #endif
