@@ -12,6 +12,7 @@
 #include <rill/stream/audio_file.h>
 #include <rill/stream/listener.h>
 
+#include "bench.h"
 #include "chosen_model.h"
 #include "clock.h"
 #include "command.h"
@@ -39,10 +40,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         options_share(state, children, &arguments->shared);
     else if (key == 's')
         arguments->seconds = options_number(state, "--seconds", text, 1, 1e6);
-    else if (key == ARGP_KEY_END &&
-             (arguments->shared.count < 1 || strcmp(arguments->shared.words[0], "stream") != 0))
-        argp_error(state, "what shall be measured? stream");
-    else if (key == ARGP_KEY_END && arguments->shared.count > 2)
+    else if (key == ARGP_KEY_END && arguments->shared.count > 1)
         argp_error(state, "one recording at a time");
     else
         return ARGP_ERR_UNKNOWN;
@@ -191,11 +189,11 @@ static bool print(const struct measured *measured, const char *audio, bool json)
     return output_flush();
 }
 
-int command_bench(int count, char **arguments_given) {
+int bench_stream(int count, char **arguments_given) {
     struct arguments arguments = {.shared = options_defaults(), .seconds = NAN};
-    const struct argp argp = {own, parse, "stream [FILE]", doc, children, NULL, NULL};
+    const struct argp argp = {own, parse, "[FILE]", doc, children, NULL, NULL};
     options_parse(&argp, count, arguments_given, &arguments);
-    const char *path = arguments.shared.count > 1 ? arguments.shared.words[1] : NULL;
+    const char *path = arguments.shared.count > 0 ? arguments.shared.words[0] : NULL;
     double seconds = isnan(arguments.seconds) ? (path ? INFINITY : 60) : arguments.seconds;
     rill_model *model = chosen_model_open(arguments.shared.model);
     if (!model) return EXIT_INPUT;

@@ -35,3 +35,13 @@ json_t *json_decimal(double number, int decimals) {
     double unit = pow(10, decimals);
     return json_real(round(number * unit) / unit);
 }
+
+double json_member(const json_t *object, const char *key) {
+    const json_t *member = json_object_get(object, key);
+    return json_is_number(member) ? json_number_value(member) : NAN;
+}
+
+const char *json_member_text(const json_t *object, const char *key) {
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}

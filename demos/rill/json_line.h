@@ -15,4 +15,8 @@ json_t *json_text(const char *text);
 /* Numbers to a number of decimals; null when not finite. */
 json_t *json_decimal(double number, int decimals);
 
+/* A number or a text of an object of ours: NAN and "" when absent. */
+double json_member(const json_t *object, const char *key);
+const char *json_member_text(const json_t *object, const char *key);
+
 #endif

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* The benchmarks of the rill bench command. Each takes its own name as arguments[0] and returns an exit code.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+int bench_kernels(int count, char **arguments);
+int bench_stream(int count, char **arguments);
+
+#endif
