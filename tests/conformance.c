@@ -11,9 +11,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-extern const conformance_family conformance_feature_maps, conformance_fla, conformance_gated_slots,
-    conformance_ls_eend, conformance_mamba, conformance_onnx_attention, conformance_onnx_convolution,
-    conformance_onnx_linear_attention, conformance_recurrent_linear, conformance_rwkv7, conformance_softmax, conformance_transformer;
+extern const conformance_family conformance_additive, conformance_feature_maps, conformance_fla,
+    conformance_gated_slots, conformance_ls_eend, conformance_mamba, conformance_onnx_attention,
+    conformance_onnx_convolution, conformance_onnx_linear_attention, conformance_position,
+    conformance_recurrent_linear, conformance_rwkv7, conformance_softmax, conformance_transformer;
 
 /* Every family that knows a case runs it: the same values may be had by several ways. */
 static const conformance_family *const families[] = {
@@ -28,6 +29,8 @@ static const conformance_family *const families[] = {
     &conformance_ls_eend,
     &conformance_recurrent_linear,
     &conformance_softmax,
+    &conformance_additive,
+    &conformance_position,
     &conformance_transformer,
     NULL,
 };

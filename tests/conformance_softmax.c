@@ -2,8 +2,8 @@
 /* Softmax attention as the papers' own code computes it, and their linear attention through the same
  * quadratic code.
  *
- * Left out: scores that are no product of query and key (Bahdanau's), whole encoder and decoder layers
- * (conformance_transformer.c). */
+ * Left out: scores that are no product of query and key (Bahdanau's, conformance_additive.c), whole encoder
+ * and decoder layers (conformance_transformer.c). */
 #include "conformance.h"
 
 #include <math.h>
@@ -276,15 +276,14 @@ static void run(conformance_case *c) {
     if (conformance_file_starts(c, "dot_edges")) run_edges(c);
     if (conformance_file_starts(c, "forgetting")) run_forgetting(c);
     if (conformance_file_starts(c, "dot_n") || conformance_file_starts(c, "general_")) run_luong(c);
-    if (conformance_file_starts(c, "mlp_"))
-        conformance_skip(c, "Bahdanau's score is no product of query and key");
 }
 
 static bool knows(const conformance_case *c) {
     return starts(c, "fast_transformers", "full_") || starts(c, "fast_transformers", "recurrent_full") ||
            starts(c, "fast_transformers", "linear_") || starts(c, "fast_transformers", "causal_linear_") ||
            starts(c, "fast_transformers", "local_") || starts(c, "graph", "dot_edges") ||
-           starts(c, "fla_naive", "forgetting_attn") || strcmp(conformance_folder(c), "additive") == 0;
+           starts(c, "fla_naive", "forgetting_attn") || starts(c, "additive", "dot_") ||
+           starts(c, "additive", "general_");
 }
 
 const conformance_family conformance_softmax = {"softmax attention and quadratic forms", knows, run};

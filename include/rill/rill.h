@@ -7,8 +7,10 @@
 #include <rill/convolution.h>
 #include <rill/feature_map.h>
 #include <rill/gradient.h>
+#include <rill/position.h>
 #include <rill/rollback.h>
 #include <rill/saved_state.h>
+#include <rill/scores.h>
 #include <rill/softmax.h>
 #include <rill/status.h>
 #include <rill/steady_state.h>
