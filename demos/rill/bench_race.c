@@ -10,6 +10,11 @@ enum { TURNS_AT_LEAST = 3 };
 
 const struct race_rules race_rules_default = {.turn_seconds = 0.004, .contender_seconds = 1};
 
+void race_rules_spend(struct race_rules *rules, double seconds) {
+    rules->contender_seconds = seconds;
+    rules->turn_seconds = fmin(rules->turn_seconds, seconds / RACE_TURNS);
+}
+
 static double turn(struct contender *contender, size_t repeats) {
     if (contender->before) contender->before(contender->context);
     const clockid_t clock = contender->threads ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;

@@ -34,6 +34,9 @@ struct race_rules {
 
 extern const struct race_rules race_rules_default;
 
+/* So much for each contender, in shorter turns when it is little. */
+void race_rules_spend(struct race_rules *rules, double seconds);
+
 /* False when a contender failed. */
 bool race(const struct race_rules *rules, size_t count, struct contender *contenders);
 

@@ -1,0 +1,61 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# The figures of rill bench mean what they say.
+. "$(dirname "$0")/program_functions.sh"
+
+# figures CONDITION: awk over the rows of CSV in out, columns by their names: v("gflops")
+figures() {
+    awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
+        function v(name) { if (!(name in at)) { print "no column " name; exit }; return $at[name] }
+        function near(a, b) { return a > 0.99 * b && a < 1.01 * b }
+        NF != length(at) { print "not as many cells as columns: " $0; next }
+        !('"$1"') { print }
+        END { if (NR < 2) print "no rows" }' out >wrong
+    [ ! -s wrong ] || { fail "not so: $1"; sed 's/^/    /' wrong >&2; }
+}
+
+for bench in stream kernels; do
+    run 0 bench $bench --help
+    told "^Usage: rill bench $bench"
+    told '--json'
+done
+run 0 help bench
+told '^  kernels  '
+run 2 bench
+run 2 bench nothing
+run 2 bench kernels --dim 0
+run 2 bench kernels --dim 8,x
+run 2 bench kernels --dim ,
+run 2 bench kernels --decay never
+run 2 bench kernels --json --csv
+run 2 bench kernels --kernels none
+said 'nothing of that name'
+run 2 bench kernels more
+
+# the operations are those of the formulas, and the rates those of the operations
+run 0 bench kernels --csv --dim 16,32 --length 64,512 --seconds 0.02
+figures 'v("what") == "feature_map" || near(v("gflops") * v("ns_per_token_head"), v("flops_per_token_head"))'
+figures 'v("what") != "prefill" && v("what") != "step_folded" || v("flops_per_token_head") == 4 * v("key_dim") * v("value_dim")'
+figures 'v("what") != "delta_prefill" || v("flops_per_token_head") == 6 * v("key_dim") * v("value_dim")'
+figures 'v("what") != "step" || v("flops_per_token_head") == (v("rule") == "linear" ? 4 : 6) * v("key_dim") * v("value_dim")'
+figures 'near(v("fraction_of_limit") * v("ns_per_token_head") + 0.01, v("limit_ns_per_token_head") + 0.01) || v("fraction_of_limit") < 0.02'
+figures 'v("best_ns_per_token_head") <= v("ns_per_token_head") && v("spread") >= 0'
+# nothing beats what the machine can do: work was left out otherwise (sanitizers slow the limits down)
+[ -n "${RILL_SANITIZE:-}" ] || figures 'v("fraction_of_limit") < 1.25'
+# outputs are the definition's
+figures 'v("error") < 1e-4'
+# the least that a token and head need is what multiply-adds or memory allow
+figures 'v("limit") != "fma" || v("what") ~ /encoder/ || near(v("limit_ns_per_token_head") * v("threads"), v("flops_per_token_head") / v("fma_gflops"))'
+figures 'v("limit") != "read_write" || v("what") == "feature_map" || near(v("limit_ns_per_token_head"), v("read_write_ns"))'
+figures 'v("limit") != "stream" || near(v("limit_ns_per_token_head") * v("threads"), 16 * v("key_dim") / v("stream_gb_s"))'
+for what in prefill delta_prefill step step_folded feature_map encoder_step; do
+    told "^kernels,$what,"
+done
+# as JSON
+run 0 bench kernels --json --what prefill --rule linear --dim 64 --length 256 --seconds 0.02 --kernels portable
+told '^\{"bench": "kernels", "what": "prefill", "rule": "linear", "kernels": "portable", "heads": 8, "key_dim": 64, "value_dim": 64, "length": 256, "threads": 1, "ns_per_token_head": [0-9.]+, "gflops": [0-9.]+, "limit": "[a-z_]+", "fraction_of_limit": [0-9.]+, '
+# --quiet leaves the heading out
+run 0 bench kernels --quiet --what step --rule linear --dim 8 --seconds 0.02
+[ "$(head -c 5 out)" = 'step ' ] || fail "--quiet tells a heading"
+
+finish
