@@ -24,7 +24,7 @@ if CMAKE_PREFIX_PATH=$prefix/usr cmake -S "$prefix" -B "$prefix/refused" -G Ninj
 fi
 
 export PKG_CONFIG_PATH="$prefix/usr/lib/pkgconfig"
-for package in rill rill_encoder rill_stream; do
+for package in rill rill_learning rill_encoder rill_stream; do
     [ -e "$PKG_CONFIG_PATH/$package.pc" ] || continue
     uses=$(echo "$package" | sed 's/^rill_/-DUSES_/; s/^rill$//')
     # shellcheck disable=SC2046 # the flags are words

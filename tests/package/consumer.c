@@ -4,6 +4,10 @@
 #include <string.h>
 
 #include <rill/rill.h>
+#ifdef USES_learning
+#include <rill/learning.h>
+#include <rill/symbol_model.h>
+#endif
 #if defined(USES_encoder) || defined(USES_stream)
 #include <rill/encoder.h>
 #endif
@@ -18,6 +22,11 @@
 
 int main(void) {
     if (strcmp(rill_version(), RILL_VERSION) != 0) return printf("header and library differ\n"), 1;
+#ifdef USES_learning
+    const rill_symbol_model_shape shape = {RILL_SIMILARITY_PRODUCT, 2, 1, 2, 1, 4, 1, 4};
+    if (rill_symbol_model_check(&shape, NULL) != RILL_OK || rill_symbol_model_parameters(&shape) == 0)
+        return 1;
+#endif
 #if defined(USES_encoder) || defined(USES_stream)
     rill_error why = {""};
     rill_model *model = NULL;
