@@ -7,6 +7,7 @@
 #include <rill/convolution.h>
 #include <rill/feature_map.h>
 #include <rill/gradient.h>
+#include <rill/graph_attention.h>
 #include <rill/position.h>
 #include <rill/rollback.h>
 #include <rill/saved_state.h>

@@ -72,11 +72,16 @@ rill_key_range rill_quadratic_keys_in_sight(const rill_quadratic_head *head, siz
     return sight;
 }
 
+static size_t row_of(const rill_quadratic_head *head, size_t j) {
+    return head->rows ? head->rows[j] : j;
+}
+
 static void multiply_keys(const rill_quadratic_head *head, size_t i, rill_key_range keys, float *scores) {
     const float *query = head->queries + i * head->query_stride;
     size_t dim = head->shape->key_dim, stride = head->key_stride;
     for (size_t j = keys.begin; j < keys.end; j++)
-        scores[j - keys.begin] = head->shape->scale * rill_dot_product(dim, query, head->keys + j * stride);
+        scores[j - keys.begin] =
+            head->shape->scale * rill_dot_product(dim, query, head->keys + row_of(head, j) * stride);
 }
 
 void rill_quadratic_bias_scores(const rill_quadratic_head *head, size_t i, rill_key_range keys,
@@ -133,7 +138,7 @@ static void take_keys(const rill_quadratic_head *head, size_t i, rill_key_range 
     for (size_t j = 0; j < count; j++) {
         if (weights[j] == 0) continue; /* a value that counts for nothing may hold anything */
         sums->weights += (double)weights[j];
-        values[counting] = head->values + (keys.begin + j) * head->value_stride;
+        values[counting] = head->values + row_of(head, keys.begin + j) * head->value_stride;
         weights[counting++] = weights[j];
     }
     add_weighted(counting, weights, values, value_dim, output);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One query head over its keys, for whatever similarity: what softmax_attention, its gradient,
- * key_value_cache and sliding_window have in common. */
+ * key_value_cache, sliding_window and graph_attention have in common. */
 #ifndef RILL_QUADRATIC_H
 #define RILL_QUADRATIC_H
 
@@ -14,6 +14,7 @@ typedef struct rill_quadratic_head {
     size_t keys_length;
     const float *queries, *keys, *values; /* row i at + i · stride */
     size_t query_stride, key_stride, value_stride;
+    const size_t *rows; /* key and value j lie in row rows[j]; NULL: in row j */
     ptrdiff_t offset;
     bool causal, windowed;
     size_t window_before, window_after;
