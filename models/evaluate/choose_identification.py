@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Chooses the utterances held out for closed-set identification: choose_identification.py DATA > identification.tsv
 
-Train speakers with at least three utterances, one utterance each, drawn by a fixed seed. Set `running`: who says
+Train speakers with at least three utterances, one utterance each, drawn by a fixed seed (the longest where the drawn
+one lasts less than half a second). Set `running`: who says
 sentences and commands (speechocean, vctk, librispeech, arabicsc). Set `words`: of those who say single words, the
 ones with most speech, so that both sets together are 600. Corpora that train no shipped weights are left out."""
 import csv
@@ -32,4 +33,6 @@ if __name__ == "__main__":
         for speaker in chosen:
             of = utterances[speaker["path"]]
             held = of[rng.integers(len(of))]
+            if float(held["dur"]) < 0.5:
+                held = max(of, key=lambda u: float(u["dur"]))
             print(speaker["path"], held["utterance"], held["start"], held["dur"], name, sep="\t")
