@@ -64,6 +64,77 @@ Test(kernels, dense_agrees_with_the_reference) {
     every_table(dense_agrees, "dense");
 }
 
+/* The order that kernels.h names, from weights one behind the other. */
+static uint32_t *packed_words(const rill_packed_dense *layer, const unsigned char *weights) {
+    const size_t in_word = rill_packed_in_word(layer->type), bytes = 4 / in_word;
+    const size_t blocks = (layer->outputs + 31) / 32, words = (layer->inputs + in_word - 1) / in_word;
+    unsigned char *packed = calloc(blocks * words * 32 + 1, 4);
+    for (size_t o = 0; o < layer->outputs; o++)
+        for (size_t i = 0; i < layer->inputs; i++)
+            memcpy(packed + (((o / 32 * words + i / in_word) * 32 + o % 32) * in_word + i % in_word) * bytes,
+                   weights + (o * layer->inputs + i) * bytes, bytes);
+    return (uint32_t *)(void *)packed;
+}
+
+/* The number that weight `at` stands for, and its bytes: random, finite. */
+static double random_weight(rill_weight_type type, float scale, unsigned char *bytes) {
+    if (type == RILL_WEIGHTS_I8) {
+        *(signed char *)bytes = (signed char)((int)random_below(256) - 128);
+        return (double)scale * *(signed char *)bytes;
+    }
+    float value = (float)(2 * random_uniform() - 1);
+    if (type == RILL_WEIGHTS_BF16) memset(&value, 0, 2); /* little-endian: the lower half */
+    memcpy(bytes, (unsigned char *)&value + (type == RILL_WEIGHTS_BF16 ? 2 : 0),
+           rill_packed_in_word(type) == 2 ? 2 : 4);
+    return (double)value;
+}
+
+/* Both against the sum in double of what the weights stand for. */
+static void packed_dense_agrees(const rill_kernels *reference, const rill_kernels *kernels) {
+    for (int round = 0; round < 150; round++) {
+        rill_packed_dense layer = {
+            .inputs = odd_dim(), .outputs = odd_dim(), .type = (rill_weight_type)(round % 3)};
+        const size_t count = random_below(20), bytes = 4 / rill_packed_in_word(layer.type);
+        guarded_floats x = guarded_input(count * layer.inputs, -2, 2),
+                       b = guarded_input(layer.outputs, -1, 1);
+        guarded_floats scales = guarded_input(layer.outputs, 1e-3, 1e-2);
+        guarded_floats y = guarded_output(count * layer.outputs),
+                       want = guarded_output(count * layer.outputs);
+        unsigned char *weights = malloc(layer.inputs * layer.outputs * bytes + 4);
+        double *exact = malloc(layer.inputs * layer.outputs * sizeof *exact);
+        for (size_t i = 0; i < layer.inputs * layer.outputs; i++)
+            exact[i] = random_weight(layer.type, scales.data[i / layer.inputs], weights + i * bytes);
+        uint32_t *words = packed_words(&layer, weights);
+        layer.words = words;
+        layer.bias = b.data;
+        if (layer.type == RILL_WEIGHTS_I8) layer.scales = scales.data;
+        kernels->packed_dense(count, &layer, x.data, y.data);
+        reference->packed_dense(count, &layer, x.data, want.data);
+        for (size_t i = 0; i < count * layer.outputs; i++) {
+            const size_t o = i % layer.outputs;
+            double sum = (double)b.data[o], magnitude = fabs(sum);
+            for (size_t j = 0; j < layer.inputs; j++) {
+                const double term =
+                    exact[o * layer.inputs + j] * (double)x.data[i / layer.outputs * layer.inputs + j];
+                sum += term;
+                magnitude += fabs(term);
+            }
+            near(reference, "packed_dense", i, want.data[i], sum, 2 * U * magnitude);
+            near(kernels, "packed_dense", i, y.data[i], sum, (double)(layer.inputs + 3) * U * magnitude);
+        }
+        guarded_free(&y);
+        guarded_free(&want);
+        guarded_free(&x);
+        guarded_free(&b);
+        guarded_free(&scales);
+        free(weights), free(exact), free(words);
+    }
+}
+
+Test(kernels, packed_dense_agrees_with_the_definition_whatever_the_weights) {
+    every_table(packed_dense_agrees, "packed_dense");
+}
+
 /* The mean is off by δ ≤ (n + 1) u mean|x|, each centred value by δ and a rounding, the deviation relatively
  * by (n + 4) u and, in second order, δ². */
 static void layer_norm_agrees(const rill_kernels *reference, const rill_kernels *kernels) {

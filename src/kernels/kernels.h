@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <rill/status.h>
 
@@ -40,6 +41,25 @@ typedef struct rill_matrix_product {
     size_t out_stride;
 } rill_matrix_product;
 
+/* How the weights of a dense layer are stored: a bfloat16 is the upper half of a float. */
+typedef enum rill_weight_type { RILL_WEIGHTS_F32, RILL_WEIGHTS_BF16, RILL_WEIGHTS_I8 } rill_weight_type;
+
+/* Outputs that lie together, and weights of one output in a 32-bit word: 1, 2 or 4, the first lowest. */
+#define RILL_PACKED_COLUMNS ((size_t)32)
+static inline size_t rill_packed_in_word(rill_weight_type type) {
+    return (size_t)1 << type;
+}
+
+/* A dense layer as its kernel reads it: from its first word to its last, whole registers, no row summed
+ * across. Outputs and inputs beyond the layer's own are zeros, so that every block and word is full. */
+typedef struct rill_packed_dense {
+    size_t inputs, outputs;
+    rill_weight_type type;
+    const uint32_t *words; /* [⌈outputs / 32⌉][⌈inputs / in a word⌉][32] */
+    const float *scales;   /* [outputs]: what an I8 is multiplied by; NULL: 1 */
+    const float *bias;     /* [outputs] */
+} rill_packed_dense;
+
 typedef struct rill_kernels {
     const char *name;
 
@@ -47,6 +67,9 @@ typedef struct rill_kernels {
      * [count][outputs] */
     void (*dense)(size_t count, size_t inputs, size_t outputs, const float *x, const float *weight,
                   const float *bias, float *y);
+
+    /* y[n][o] = bias[o] + scales[o] Σ_i weight[o][i] x[n][i]; x [count][inputs], y [count][outputs] */
+    void (*packed_dense)(size_t count, const rill_packed_dense *layer, const float *x, float *y);
 
     /* y = (x − mean) / √(variance + epsilon) · weight + bias over each row of dim; x, y [count][dim]; y may
      * be x */

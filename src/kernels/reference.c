@@ -2,6 +2,7 @@
 /* What each kernel means, in plain C with sums in double: the judge of the others, and never fast. It shares
  * no code with vector_*.c, so that a wrong formula cannot agree with itself. */
 #include <math.h>
+#include <string.h>
 
 #include "kernels/kernels.h"
 #include "kernels/tables.h"
@@ -14,6 +15,29 @@ static void dense(size_t count, size_t inputs, size_t outputs, const float *x, c
             for (size_t i = 0; i < inputs; i++)
                 sum += (double)weight[o * inputs + i] * (double)x[n * inputs + i];
             y[n * outputs + o] = (float)sum;
+        }
+}
+
+static double packed_weight(const rill_packed_dense *layer, size_t o, size_t i) {
+    const size_t in_word = rill_packed_in_word(layer->type), words = (layer->inputs + in_word - 1) / in_word;
+    const uint32_t *block = layer->words + o / RILL_PACKED_COLUMNS * words * RILL_PACKED_COLUMNS;
+    const uint32_t word = block[i / in_word * RILL_PACKED_COLUMNS + o % RILL_PACKED_COLUMNS];
+    const uint32_t bits = word >> 32 / in_word * (i % in_word);
+    if (layer->type == RILL_WEIGHTS_I8) return (bits & 0xff) < 128 ? bits & 0xff : (bits & 0xff) - 256.0;
+    const uint32_t upper = layer->type == RILL_WEIGHTS_BF16 ? bits << 16 : bits;
+    float weight;
+    memcpy(&weight, &upper, sizeof weight);
+    return (double)weight;
+}
+
+static void packed_dense(size_t count, const rill_packed_dense *layer, const float *x, float *y) {
+    for (size_t n = 0; n < count; n++)
+        for (size_t o = 0; o < layer->outputs; o++) {
+            double sum = 0;
+            for (size_t i = 0; i < layer->inputs; i++)
+                sum += packed_weight(layer, o, i) * (double)x[n * layer->inputs + i];
+            const double scale = layer->scales ? (double)layer->scales[o] : 1;
+            y[n * layer->outputs + o] = (float)(scale * sum + (double)layer->bias[o]);
         }
 }
 
@@ -119,6 +143,7 @@ static void recurrent(size_t key_dim, size_t value_dim, float *S, float *z, floa
 const rill_kernels rill_kernels_reference = {
     .name = "reference",
     .dense = dense,
+    .packed_dense = packed_dense,
     .layer_norm = layer_norm,
     .elu1 = elu1,
     .silu = silu,

@@ -5,6 +5,7 @@
 const rill_kernels RILL_VECTOR_TABLE = {
     .name = RILL_VECTOR_NAME,
     .dense = dense,
+    .packed_dense = packed_dense,
     .layer_norm = layer_norm,
     .elu1 = elu1,
     .silu = silu,
