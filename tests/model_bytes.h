@@ -64,38 +64,82 @@ static inline file_bytes with_replaced(file_bytes file, const char *from, const 
     return changed;
 }
 
+typedef enum model_weights { WEIGHTS_F32, WEIGHTS_BF16, WEIGHTS_I8, WEIGHTS_MIXED } model_weights;
+
 typedef struct model_sizes {
     size_t layers, dim, heads, feed_forward, kernel, embedding, bands, frames;
-    bool overlap; /* has the head that tells when two or more speak */
+    bool overlap;          /* has the head that tells when two or more speak */
+    model_weights weights; /* of the dense layers */
 } model_sizes;
 
 typedef struct model_writer {
     bool reversed; /* the tensors' data lie in the opposite order */
     char header[1 << 16];
-    size_t header_size, floats, total;
-    float *data;
+    size_t header_size, size, total; /* size: bytes of data up to here */
+    unsigned char *data;             /* NULL: only counted */
+    model_weights weights;
+    size_t dense_count;
 } model_writer;
 
-/* Fan-in scaling keeps a random network well conditioned: norms never divide by nearly nothing. */
-static inline void write_tensor(model_writer *to, const char *scope, const char *part, size_t rows,
-                                size_t columns, float middle, float scale) {
-    const size_t count = rows * (columns ? columns : 1);
-    const size_t begin = to->reversed ? to->total - to->floats - count : to->floats;
+/* The place of a tensor's data, NULL when it is only counted. */
+static inline unsigned char *write_entry(model_writer *to, const char *name, const char *dtype, size_t rows,
+                                         size_t columns, size_t item_size) {
+    const size_t size = rows * (columns ? columns : 1) * item_size;
+    const size_t begin = to->reversed ? to->total - to->size - size : to->size;
     char shape[48];
     snprintf(shape, sizeof shape, columns ? "%zu,%zu" : "%zu", rows, columns);
     to->header_size +=
         (size_t)snprintf(to->header + to->header_size, sizeof to->header - to->header_size,
-                         ",\"%s%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", scope,
-                         part, shape, begin * sizeof(float), (begin + count) * sizeof(float));
-    for (size_t i = 0; to->data && i < count; i++) to->data[begin + i] = middle + scale * random_float();
-    to->floats += count;
+                         ",\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", name, dtype,
+                         shape, begin, begin + size);
+    to->size += size;
+    return to->data ? to->data + begin : NULL;
+}
+
+/* Fan-in scaling keeps a random network well conditioned: norms never divide by nearly nothing. */
+static inline void write_tensor(model_writer *to, const char *scope, const char *part, size_t rows,
+                                size_t columns, float middle, float scale) {
+    char name[100];
+    snprintf(name, sizeof name, "%s%s", scope, part);
+    unsigned char *place = write_entry(to, name, "F32", rows, columns, sizeof(float));
+    for (size_t i = 0; place && i < rows * (columns ? columns : 1); i++) {
+        const float value = middle + scale * random_float();
+        memcpy(place + i * sizeof value, &value, sizeof value);
+    }
+}
+
+/* The upper half of a float. */
+static inline void write_bf16(model_writer *to, const char *name, size_t rows, size_t columns, float scale) {
+    unsigned char *place = write_entry(to, name, "BF16", rows, columns, 2);
+    for (size_t i = 0; place && i < rows * columns; i++) {
+        const float value = scale * random_float();
+        memcpy(place + 2 * i, (const unsigned char *)&value + 2, 2);
+    }
+}
+
+/* A row's scale from half to once what makes 127 the largest weight. */
+static inline void write_i8(model_writer *to, const char *name, size_t rows, size_t columns, float scale) {
+    unsigned char *place = write_entry(to, name, "I8", rows, columns, 1);
+    for (size_t i = 0; place && i < rows * columns; i++) place[i] = (unsigned char)random_below(256);
+    char scale_name[110];
+    snprintf(scale_name, sizeof scale_name, "%s_scale", name);
+    write_tensor(to, "", scale_name, rows, 0, 0.75f * scale / 127, 0.25f * scale / 127);
 }
 
 static inline void write_dense(model_writer *to, const char *scope, const char *part, size_t inputs,
                                size_t outputs) {
-    char name[64];
+    const float scale = sqrtf(3 / (float)inputs);
+    const model_weights weights =
+        to->weights == WEIGHTS_MIXED ? (model_weights)(to->dense_count++ % WEIGHTS_MIXED) : to->weights;
+    char name[64], full[100];
     snprintf(name, sizeof name, "%s.weight", part);
-    write_tensor(to, scope, name, outputs, inputs, 0, sqrtf(3 / (float)inputs));
+    snprintf(full, sizeof full, "%s%s", scope, name);
+    if (weights == WEIGHTS_F32)
+        write_tensor(to, scope, name, outputs, inputs, 0, scale);
+    else if (weights == WEIGHTS_BF16)
+        write_bf16(to, full, outputs, inputs, scale);
+    else
+        write_i8(to, full, outputs, inputs, scale);
     snprintf(name, sizeof name, "%s.bias", part);
     write_tensor(to, scope, name, outputs, 0, 0, 0.5f);
 }
@@ -129,7 +173,8 @@ static inline void write_layer(model_writer *to, const model_sizes *sizes, size_
 }
 
 static inline void write_model(model_writer *to, const model_sizes *sizes) {
-    to->floats = 0;
+    to->size = to->dense_count = 0;
+    to->weights = sizes->weights;
     to->header_size = (size_t)snprintf(
         to->header, sizeof to->header,
         "{\"__metadata__\":{\"format\":\"rill-encoder-1\",\"sample_rate_hz\":\"16000\",\"window_samples\":"
@@ -155,17 +200,17 @@ static inline void write_model(model_writer *to, const model_sizes *sizes) {
 static inline file_bytes model_bytes(const model_sizes *sizes, uint64_t seed, bool reversed) {
     model_writer *to = calloc(1, sizeof *to);
     write_model(to, sizes); /* to count */
-    to->total = to->floats;
+    to->total = to->size;
     random_seed(seed);
     to->reversed = reversed;
-    to->data = calloc(to->total, sizeof(float));
+    to->data = calloc(to->total, 1);
     write_model(to, sizes);
-    file_bytes file = safetensors_bytes(to->header, to->total * sizeof(float), to->data);
+    file_bytes file = safetensors_bytes(to->header, to->total, to->data);
     free(to->data);
     free(to);
     return file;
 }
 
-static const model_sizes tiny_sizes = {1, 4, 2, 3, 2, 2, 2, 1, false};
+static const model_sizes tiny_sizes = {1, 4, 2, 3, 2, 2, 2, 1, false, WEIGHTS_F32};
 
 #endif

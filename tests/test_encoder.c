@@ -43,16 +43,30 @@ static const float *tensor(const definition *of, const char *scope, const char *
     return values;
 }
 
+/* A weight of any type as the number it stands for. */
+static double weight_at(const rill_tensor *weight, const rill_tensor *scale, size_t o, size_t i) {
+    const size_t at = o * weight->shape[1] + i;
+    if (rill_tensor_f32(weight)) return (double)rill_tensor_f32(weight)[at];
+    if (!rill_tensor_bf16(weight))
+        return (double)((const signed char *)weight->bytes)[at] * (double)rill_tensor_f32(scale)[o];
+    const unsigned half = rill_tensor_bf16(weight)[at], exponent = half >> 7 & 0xff;
+    const double size = exponent ? ldexp(128 + half % 128, (int)exponent - 134) : ldexp(half % 128, -133);
+    return half >> 15 ? -size : size;
+}
+
 static void affine(const definition *of, const char *scope, const char *part, const double *x, double *y) {
-    char weight_name[64], bias_name[64];
-    snprintf(weight_name, sizeof weight_name, "%s.weight", part);
-    snprintf(bias_name, sizeof bias_name, "%s.bias", part);
-    size_t shape[4], bias_shape[4];
-    const float *weight = tensor(of, scope, weight_name, shape);
-    const float *bias = tensor(of, scope, bias_name, bias_shape);
-    for (size_t o = 0; o < shape[0]; o++) {
+    char name[100];
+    size_t shape[4];
+    snprintf(name, sizeof name, "%s.bias", part);
+    const float *bias = tensor(of, scope, name, shape);
+    snprintf(name, sizeof name, "%s%s.weight", scope, part);
+    const rill_tensor *weight = rill_safetensors_tensor(&of->model->file, name);
+    cr_assert(weight, "%s", name);
+    strcat(name, "_scale");
+    const rill_tensor *scale = rill_safetensors_tensor(&of->model->file, name);
+    for (size_t o = 0; o < weight->shape[0]; o++) {
         y[o] = (double)bias[o];
-        for (size_t i = 0; i < shape[1]; i++) y[o] += (double)weight[o * shape[1] + i] * x[i];
+        for (size_t i = 0; i < weight->shape[1]; i++) y[o] += weight_at(weight, scale, o, i) * x[i];
     }
 }
 
@@ -375,9 +389,16 @@ Test(encoder, definition_meets_the_golden_values) {
 
 static model_sizes random_sizes(void) {
     const size_t heads = random_size(1, 4);
-    return (model_sizes){random_size(1, 3),  heads * random_size(4, 20), heads,
-                         random_size(1, 70), random_size(1, 12),         random_size(2, 40),
-                         random_size(1, 30), random_size(1, 4),          random_bits() >> 63};
+    return (model_sizes){random_size(1, 3),
+                         heads * random_size(4, 20),
+                         heads,
+                         random_size(1, 70),
+                         random_size(1, 12),
+                         random_size(2, 40),
+                         random_size(1, 30),
+                         random_size(1, 4),
+                         random_bits() >> 63,
+                         (model_weights)random_size(WEIGHTS_F32, WEIGHTS_MIXED)};
 }
 
 /* Float against double on networks of at most 3 layers: each is some 10 rounded operations deep on values of

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
+#include <float.h>
 #include <jansson.h>
 
 #include <rill/encoder.h>
@@ -41,6 +42,7 @@ Test(model, the_shipped_one_says_what_it_is) {
     cr_assert(info->normalizer_epsilon == 1e-6 && info->norm_epsilon == 1e-5);
     cr_assert_eq(info->skipped_start_seconds, 0.3);
     cr_assert_eq(info->parameters, 924049);
+    cr_assert_geq(info->weights_size, 4 * 900000);
     cr_assert_eq(info->state_size, 4 * (4 * 32 * 33 + 8 * 128) * sizeof(float));
     cr_assert_eq(info->steps_per_second, 25);
     cr_assert_float_eq(info->latency_seconds, 0.055, 1e-12);
@@ -195,12 +197,125 @@ Test(model, no_weight_may_be_other_than_finite) {
     free(file.data);
 }
 
+/* The place of the data of the first tensor whose name ends like this. */
+static unsigned char *data_of(file_bytes file, const char *name) {
+    const char *place = strstr((const char *)file.data + 8, name);
+    cr_assert(place, "%s", name);
+    return file.data + 8 + header_size_of(file) +
+           strtoul(strchr(strstr(place, "data_offsets"), '[') + 1, NULL, 10);
+}
+
+Test(model, weights_may_be_of_three_types_and_all_else_is_float32) {
+    model_sizes sizes = tiny_sizes;
+    sizes.overlap = true;
+    size_t parameters = 0;
+    for (int weights = WEIGHTS_F32; weights <= WEIGHTS_MIXED; weights++) {
+        sizes.weights = (model_weights)weights;
+        file_bytes file = model_bytes(&sizes, SEED, weights % 2);
+        rill_model *model = open_bytes(file);
+        if (!parameters) parameters = rill_model_get_info(model)->parameters;
+        cr_expect_eq(rill_model_get_info(model)->parameters, parameters, "whatever they are written in");
+        rill_model_close(model);
+        free(file.data);
+    }
+    file_bytes file = model_bytes(&tiny_sizes, SEED, false);
+    memset(file.data + 8 + header_size_of(file), 0, file.size - 8 - header_size_of(file)); /* of any type */
+    static const struct {
+        const char *part, *dtype;
+        size_t size;
+    } changes[] = {{"input.projection.weight", "F16", 2}, {"input.projection.weight", "U8", 1},
+                   {"attention.query.weight", "I16", 2},  {"output.speech.weight", "F64", 8},
+                   {"input.projection.bias", "BF16", 2},  {"attention.norm.weight", "BF16", 2},
+                   {"attention.log_decay", "BF16", 2},    {"depthwise.weight", "BF16", 2},
+                   {"depthwise.weight", "I8", 1}};
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        char from[200], to[200], reason[200];
+        /* another type needs another shape, lest the size give it away first */
+        const char *shape = strstr(strstr((const char *)file.data + 8, changes[i].part), "[");
+        char *rest = strchr(shape + 1, '[') + 1;
+        const size_t begin = strtoul(rest, &rest, 10), size = strtoul(rest + 1, NULL, 10) - begin;
+        snprintf(from, sizeof from, "%s\":{\"dtype\":\"F32\",\"shape\":%.*s", changes[i].part,
+                 (int)strcspn(shape, "]"), shape);
+        snprintf(to, sizeof to, "%s\":{\"dtype\":\"%s\",\"shape\":[%zu", changes[i].part, changes[i].dtype,
+                 size / changes[i].size);
+        snprintf(reason, sizeof reason, "%s is %s; this version runs F32%s there", changes[i].part,
+                 changes[i].dtype, i < 4 ? ", BF16 and I8" : "");
+        file_bytes bad = with_replaced(file, from, to);
+        expect_refused(bad, RILL_UNSUPPORTED, reason);
+        free(bad.data);
+    }
+    free(file.data);
+}
+
+Test(model, an_int8_weight_needs_a_scale_above_zero_for_each_row) {
+    model_sizes sizes = tiny_sizes;
+    sizes.weights = WEIGHTS_I8;
+    file_bytes file = model_bytes(&sizes, SEED, false);
+    const float bad[] = {0, -0.0f, -0.1f, FLT_MAX, NAN, INFINITY};
+    unsigned char *scale = data_of(file, "attention.value.weight_scale") + 2 * sizeof(float);
+    float kept;
+    memcpy(&kept, scale, sizeof kept);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        memcpy(scale, &bad[i], sizeof *bad);
+        expect_refused(file, RILL_BAD_FORMAT,
+                       i < 4 ? "layers.0.attention.value.weight_scale"
+                             : "attention.value.weight_scale: value 2 is");
+    }
+    memcpy(scale, &kept, sizeof kept);
+    static const struct {
+        const char *from, *to, *reason;
+        rill_status status;
+    } changes[] = {
+        {"attention.key.weight_scale", "attention.key.weight_Scale",
+         "the tensor layers.0.attention.key.weight_scale is missing", RILL_BAD_FORMAT},
+        {"attention.key.weight_scale\":{\"dtype\":\"F32\",\"shape\":[4]",
+         "attention.key.weight_scale\":{\"dtype\":\"F32\",\"shape\":[2,2]", "has the shape [2, 2]",
+         RILL_BAD_FORMAT},
+        {"attention.key.weight_scale\":{\"dtype\":\"F32\",\"shape\":[4]",
+         "attention.key.weight_scale\":{\"dtype\":\"BF16\",\"shape\":[8]", "weight_scale is BF16",
+         RILL_UNSUPPORTED},
+        {"attention.key.weight\":{\"dtype\":\"I8\",\"shape\":[4,4]",
+         "attention.key.weight\":{\"dtype\":\"F32\",\"shape\":[2,2]", "shape [2, 2]", RILL_BAD_FORMAT},
+        {"attention.key.weight\":{\"dtype\":\"I8\",\"shape\":[4,4]",
+         "attention.key.weight\":{\"dtype\":\"I8\",\"shape\":[2,8]", "shape [2, 8]", RILL_BAD_FORMAT},
+    };
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        file_bytes changed = with_replaced(file, changes[i].from, changes[i].to);
+        expect_refused(changed, changes[i].status, changes[i].reason);
+        free(changed.data);
+    }
+    free(file.data);
+
+    file = model_bytes(&tiny_sizes, SEED, false); /* of float32 */
+    file_bytes stray = with_replaced(file, "{\"__metadata__\":{",
+                                     "{\"output.speech.weight_scale\":{\"dtype\":\"F32\",\"shape\":[0],"
+                                     "\"data_offsets\":[0,0]},\"__metadata__\":{");
+    expect_refused(stray, RILL_BAD_FORMAT, "output.speech.weight_scale stands beside a weight that is no I8");
+    free(file.data), free(stray.data);
+}
+
+Test(model, no_bfloat16_may_be_other_than_finite) {
+    model_sizes sizes = tiny_sizes;
+    sizes.weights = WEIGHTS_BF16;
+    file_bytes file = model_bytes(&sizes, SEED, false);
+    static const struct {
+        uint16_t bits;
+        const char *reason;
+    } bad[] = {{0x7fc1, "nan"}, {0x7f81, "nan"}, {0x7f80, "is inf"}, {0xff80, "is -inf"}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        unsigned char *value = data_of(file, "expand.weight") + 6;
+        unsigned char kept[2] = {value[0], value[1]};
+        memcpy(value, &bad[i].bits, 2);
+        expect_refused(file, RILL_BAD_FORMAT, bad[i].reason);
+        memcpy(value, kept, 2);
+    }
+    free(file.data);
+}
+
 Test(model, a_state_may_not_grow_by_itself) {
     file_bytes file = model_bytes(&tiny_sizes, SEED, false);
-    const char *place = strstr((const char *)file.data + 8, "attention.log_decay");
-    size_t offset = (size_t)strtoul(strchr(strstr(place, "data_offsets"), '[') + 1, NULL, 10);
     const float growing = 0.01f;
-    memcpy(file.data + 8 + header_size_of(file) + offset + sizeof growing, &growing, sizeof growing);
+    memcpy(data_of(file, "attention.log_decay") + sizeof growing, &growing, sizeof growing);
     expect_refused(file, RILL_BAD_FORMAT, "layers.0.attention.log_decay: 0.01 for head 1");
     free(file.data);
 }
@@ -298,7 +413,7 @@ Test(model, every_failing_allocation_is_told_and_leaks_nothing) {
         const size_t after = allocations_live;
         cr_assert_eq(after, before, "allocation %zu leaks", failing);
     }
-    cr_assert_eq(failing, 6, "after tensors, metadata, data, model, layers");
+    cr_assert_eq(failing, 7, "after tensors, metadata, data, model, layers, packed");
     free(file.data);
 #else
     cr_skip_test("SKIPPED: a sanitizer stands where allocations could be made to fail");

@@ -36,7 +36,8 @@ typedef struct rill_model_info {
     /* pooling of a segment: mean of the steps' embeddings weighted by speech probability */
     double skipped_start_seconds;
     /* derived */
-    size_t parameters;       /* float count of the network */
+    size_t parameters;       /* weights, biases and decays of the network */
+    size_t weights_size;     /* bytes of its dense layers as they are read, once a step */
     bool has_overlap;        /* whether it tells when two or more speak at once */
     size_t state_size;       /* bytes of one encoder state */
     double steps_per_second; /* sample_rate_hz / (hop_samples · frames_per_step) */

@@ -72,7 +72,7 @@ static void give_nothing(const rill_model *model, size_t steps, outputs to) {
     for (size_t t = 0; to.overlap_logits && t < steps; t++) to.overlap_logits[t] = -INFINITY;
 }
 
-static void give_logits(const rill_model *model, const rill_dense_weights *head, size_t length,
+static void give_logits(const rill_model *model, const rill_packed_dense *head, size_t length,
                         const size_t taken[RILL_ENCODER_CHUNK], const float *normed, float *logits) {
     float rows[RILL_ENCODER_CHUNK];
     rill_dense_run(model, head, length, normed, rows);

@@ -47,9 +47,9 @@ size_t rill_layer_state_size(const rill_model *model) {
     return attention_size(model) + round_up(history);
 }
 
-void rill_dense_run(const rill_model *model, const rill_dense_weights *dense, size_t length, const float *x,
+void rill_dense_run(const rill_model *model, const rill_packed_dense *dense, size_t length, const float *x,
                     float *y) {
-    model->kernels->dense(length, dense->inputs, dense->outputs, x, dense->weight, dense->bias, y);
+    model->kernels->packed_dense(length, dense, x, y);
 }
 
 void rill_norm_run(const rill_model *model, const rill_norm_weights *norm, size_t length, const float *x,
@@ -59,7 +59,7 @@ void rill_norm_run(const rill_model *model, const rill_norm_weights *norm, size_
 }
 
 /* h += dense · x */
-static void add_dense(const rill_model *model, const rill_dense_weights *dense, size_t length, const float *x,
+static void add_dense(const rill_model *model, const rill_packed_dense *dense, size_t length, const float *x,
                       float *scratch, float *hidden) {
     rill_dense_run(model, dense, length, x, scratch);
     for (size_t i = 0; i < length * dense->outputs; i++) hidden[i] += scratch[i];

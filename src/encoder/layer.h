@@ -30,7 +30,7 @@ size_t rill_layer_state_size(const rill_model *model);
 void rill_layer_run(const rill_model *model, const rill_layer_weights *layer, void *state, size_t length,
                     rill_workspace work);
 
-void rill_dense_run(const rill_model *model, const rill_dense_weights *dense, size_t length, const float *x,
+void rill_dense_run(const rill_model *model, const rill_packed_dense *dense, size_t length, const float *x,
                     float *y);
 void rill_norm_run(const rill_model *model, const rill_norm_weights *norm, size_t length, const float *x,
                    float *y);

@@ -10,15 +10,25 @@
 #include "encoder/layer.h"
 #include "failure.h"
 
+static float widened(uint16_t bf16) {
+    const uint32_t bits = (uint32_t)bf16 << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 /* One bad weight makes every output NaN: better said here. */
 static rill_status check_finite(const char *name, const rill_safetensors *file, rill_error *why) {
     for (size_t i = 0; i < file->tensors_count; i++) {
         const rill_tensor *tensor = &file->tensors[i];
-        const float *values = rill_tensor_f32(tensor);
-        for (size_t j = 0; values && j < tensor->count; j++)
-            if (!isfinite(values[j]))
+        const float *floats = rill_tensor_f32(tensor);
+        const uint16_t *halves = rill_tensor_bf16(tensor);
+        for (size_t j = 0; (floats || halves) && j < tensor->count; j++) {
+            const float value = floats ? floats[j] : widened(halves[j]);
+            if (!isfinite(value))
                 return rill_fail(why, RILL_BAD_FORMAT, "%s: tensor %.100s: value %zu is %g", name,
-                                 tensor->name, j, (double)values[j]);
+                                 tensor->name, j, (double)value);
+        }
     }
     return RILL_OK;
 }
@@ -103,6 +113,7 @@ void rill_model_close(rill_model *model) {
     if (!model) return;
     rill_safetensors_free(&model->file);
     free(model->layers);
+    free(model->packed);
     free(model);
 }
 

@@ -10,21 +10,22 @@
 #include <rill/dense.h>
 #include <rill/encoder.h>
 
+#include "encoder/packed_weights.h"
 #include "encoder/safetensors.h"
 #include "kernels/kernels.h"
 
 typedef struct rill_layer_weights {
     rill_norm_weights attention_norm;
-    rill_dense_weights query, key, value;
+    rill_packed_dense query, key, value;
     const float *log_decay; /* [heads], ≤ 0 */
-    rill_dense_weights attention_output;
+    rill_packed_dense attention_output;
     rill_norm_weights convolution_norm;
-    rill_dense_weights convolution_expand; /* to 2 · model_dim: values, then gates */
-    const float *depthwise_weight;         /* [model_dim][convolution_kernel], oldest tap first */
-    const float *depthwise_bias;           /* [model_dim] */
-    rill_dense_weights convolution_project;
+    rill_packed_dense convolution_expand; /* to 2 · model_dim: values, then gates */
+    const float *depthwise_weight;        /* [model_dim][convolution_kernel], oldest tap first */
+    const float *depthwise_bias;          /* [model_dim] */
+    rill_packed_dense convolution_project;
     rill_norm_weights feed_forward_norm;
-    rill_dense_weights feed_forward_expand, feed_forward_project;
+    rill_packed_dense feed_forward_expand, feed_forward_project;
 } rill_layer_weights;
 
 struct rill_model {
@@ -32,12 +33,13 @@ struct rill_model {
     rill_safetensors file;
     const rill_kernels *kernels;
     rill_attention_shape attention; /* of every layer */
-    rill_dense_weights input;       /* frames_per_step · mel_bands → model_dim */
+    rill_packed_dense input;        /* frames_per_step · mel_bands → model_dim */
     rill_norm_weights input_norm;
     rill_layer_weights *layers;
     rill_norm_weights output_norm;
-    rill_dense_weights embedding, speech; /* → embedding_dim, → 1 */
-    rill_dense_weights overlap;           /* → 1; when info.has_overlap */
+    rill_packed_dense embedding, speech; /* → embedding_dim, → 1 */
+    rill_packed_dense overlap;           /* → 1; when info.has_overlap */
+    unsigned char *packed;               /* the dense layers' weights, in the order of a step */
 };
 
 /* Reads the format and every number the encoder and front end need from the metadata, with limits
@@ -45,8 +47,8 @@ struct rill_model {
 rill_status rill_model_read_info(const char *name, const rill_safetensors *file, rill_model_info *info,
                                  rill_error *why);
 
-/* Finds the network's tensors, checks their shapes, and counts their values into info.parameters. Allocates
- * model->layers. */
+/* Finds the network's tensors, checks types and shapes, packs the dense layers, and fills info.parameters,
+ * info.weights_size and info.has_overlap. Allocates model->layers and model->packed. */
 rill_status rill_model_read_weights(const char *name, rill_model *model, rill_error *why);
 
 /* 16 hex digits over all metadata and tensors, whatever their order in the file (docs/model-format.md). */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The network's tensors by name, each with the shape that the metadata asks for. */
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,8 @@ typedef struct finder {
     const char *name; /* of the file, for errors */
     const rill_safetensors *file;
     size_t parameters;
+    unsigned char *packed; /* where dense layers go; NULL while their sizes are only added up */
+    size_t packed_size;
     rill_status status;
     rill_error *why;
 } finder;
@@ -33,33 +36,81 @@ static const float *fail_shape(finder *in, const rill_tensor *tensor, size_t row
     return NULL;
 }
 
-/* A matrix [rows][columns], or with columns = 0 a vector [rows]. */
-static const float *find(finder *in, const char *scope, const char *part, size_t rows, size_t columns) {
+static const rill_tensor *lookup(const finder *in, const char *scope, const char *part, char name[100]) {
+    snprintf(name, 100, "%s.%s", scope, part);
+    return rill_safetensors_tensor(in->file, name);
+}
+
+/* A matrix [rows][columns], or with columns = 0 a vector [rows], of one of the types that count ≥ 1 names
+ * list; *type is its place among them. */
+static const void *find_typed(finder *in, const char *scope, const char *part, size_t rows, size_t columns,
+                              size_t count, const char *const *types, size_t *type) {
     if (in->status != RILL_OK) return NULL;
     char tensor_name[100];
-    snprintf(tensor_name, sizeof tensor_name, "%s.%s", scope, part);
-    const rill_tensor *tensor = rill_safetensors_tensor(in->file, tensor_name);
+    const rill_tensor *tensor = lookup(in, scope, part, tensor_name);
     if (!tensor) {
         in->status =
             rill_fail(in->why, RILL_BAD_FORMAT, "%s: the tensor %s is missing", in->name, tensor_name);
         return NULL;
     }
-    const float *values = rill_tensor_f32(tensor);
-    if (!values) {
-        in->status = rill_fail(in->why, RILL_UNSUPPORTED, "%s: tensor %s is %s; this version runs F32",
-                               in->name, tensor_name, tensor->dtype);
+    for (*type = 0; *type < count && strcmp(tensor->dtype, types[*type]);) ++*type;
+    if (*type == count) {
+        in->status =
+            rill_fail(in->why, RILL_UNSUPPORTED, "%s: tensor %s is %s; this version runs F32%s there",
+                      in->name, tensor_name, tensor->dtype, count > 1 ? ", BF16 and I8" : "");
         return NULL;
     }
     if (tensor->rank != (columns ? 2 : 1) || tensor->shape[0] != rows ||
         (columns && tensor->shape[1] != columns))
         return fail_shape(in, tensor, rows, columns);
     in->parameters += tensor->count;
-    return values;
+    return tensor->bytes;
 }
 
-static rill_dense_weights find_dense(finder *in, const char *scope, size_t inputs, size_t outputs) {
-    return (rill_dense_weights){inputs, outputs, find(in, scope, "weight", outputs, inputs),
-                                find(in, scope, "bias", outputs, 0)};
+static const float *find(finder *in, const char *scope, const char *part, size_t rows, size_t columns) {
+    static const char *const only[] = {"F32"};
+    size_t type;
+    return find_typed(in, scope, part, rows, columns, 1, only, &type);
+}
+
+/* What the int8 weights of each row are multiplied by: none may vanish, turn a sign, or overflow. Any other
+ * weight that a scale stands beside was meant to be another type. */
+static const float *find_scales(finder *in, const char *scope, rill_weight_type type, size_t outputs) {
+    char name[100];
+    if (in->status != RILL_OK) return NULL;
+    if (type != RILL_WEIGHTS_I8) {
+        if (lookup(in, scope, "weight_scale", name))
+            in->status = rill_fail(in->why, RILL_BAD_FORMAT,
+                                   "%s: tensor %s stands beside a weight that is no I8", in->name, name);
+        return NULL;
+    }
+    const float *scales = find(in, scope, "weight_scale", outputs, 0);
+    for (size_t i = 0; scales && i < outputs; i++)
+        if (!(scales[i] > 0 && scales[i] <= FLT_MAX / 128)) {
+            in->status =
+                rill_fail(in->why, RILL_BAD_FORMAT, "%s: tensor %s.weight_scale: %g for row %zu is no scale",
+                          in->name, scope, (double)scales[i], i);
+            return NULL;
+        }
+    if (scales) in->parameters -= outputs; /* part of how the weights are written */
+    return scales;
+}
+
+static rill_packed_dense find_dense(finder *in, const char *scope, size_t inputs, size_t outputs) {
+    static const char *const types[] = {
+        [RILL_WEIGHTS_F32] = "F32", [RILL_WEIGHTS_BF16] = "BF16", [RILL_WEIGHTS_I8] = "I8"};
+    rill_dense_tensors found = {.inputs = inputs, .outputs = outputs};
+    size_t type = 0;
+    found.weight =
+        find_typed(in, scope, "weight", outputs, inputs, sizeof types / sizeof *types, types, &type);
+    found.type = (rill_weight_type)type;
+    found.scales = find_scales(in, scope, found.type, outputs);
+    found.bias = find(in, scope, "bias", outputs, 0);
+    rill_packed_dense layer = {0};
+    if (in->status != RILL_OK) return layer;
+    if (in->packed) layer = rill_pack(&found, in->packed + in->packed_size);
+    in->packed_size += rill_packed_size(&found);
+    return layer;
 }
 
 static rill_norm_weights find_norm(finder *in, const char *scope, size_t dim) {
@@ -98,21 +149,34 @@ static void find_layer(finder *in, const rill_model_info *info, size_t index, ri
 #undef SCOPE
 }
 
-rill_status rill_model_read_weights(const char *name, rill_model *model, rill_error *why) {
+/* In the order of a step, so that it reads the packed weights from one end to the other. */
+static void find_network(finder *in, rill_model *model) {
     rill_model_info *info = &model->info;
-    finder in = {name, &model->file, 0, RILL_OK, why};
-    model->layers = calloc(info->layers, sizeof *model->layers);
-    if (!model->layers) return rill_fail(why, RILL_OUT_OF_MEMORY, "%s: out of memory", name);
     model->input =
-        find_dense(&in, "input.projection", info->frames_per_step * info->mel_bands, info->model_dim);
-    model->input_norm = find_norm(&in, "input.norm", info->model_dim);
-    for (size_t i = 0; i < info->layers; i++) find_layer(&in, info, i, &model->layers[i]);
-    model->output_norm = find_norm(&in, "output.norm", info->model_dim);
-    model->embedding = find_dense(&in, "output.embedding", info->model_dim, info->embedding_dim);
-    model->speech = find_dense(&in, "output.speech", info->model_dim, 1);
-    info->has_overlap = rill_safetensors_tensor(in.file, "output.overlap.weight") ||
-                        rill_safetensors_tensor(in.file, "output.overlap.bias");
-    if (info->has_overlap) model->overlap = find_dense(&in, "output.overlap", info->model_dim, 1);
-    info->parameters = in.parameters;
+        find_dense(in, "input.projection", info->frames_per_step * info->mel_bands, info->model_dim);
+    model->input_norm = find_norm(in, "input.norm", info->model_dim);
+    for (size_t i = 0; i < info->layers; i++) find_layer(in, info, i, &model->layers[i]);
+    model->output_norm = find_norm(in, "output.norm", info->model_dim);
+    model->embedding = find_dense(in, "output.embedding", info->model_dim, info->embedding_dim);
+    model->speech = find_dense(in, "output.speech", info->model_dim, 1);
+    info->has_overlap = rill_safetensors_tensor(in->file, "output.overlap.weight") ||
+                        rill_safetensors_tensor(in->file, "output.overlap.bias");
+    if (info->has_overlap) model->overlap = find_dense(in, "output.overlap", info->model_dim, 1);
+}
+
+rill_status rill_model_read_weights(const char *name, rill_model *model, rill_error *why) {
+    finder in = {.name = name, .file = &model->file, .why = why};
+    model->layers = calloc(model->info.layers, sizeof *model->layers);
+    if (!model->layers) return rill_fail(why, RILL_OUT_OF_MEMORY, "%s: out of memory", name);
+    find_network(&in, model);
+    if (in.status != RILL_OK) return in.status;
+    model->info.parameters = in.parameters;
+    model->info.weights_size = in.packed_size;
+    model->packed = aligned_alloc(RILL_STATE_ALIGNMENT, in.packed_size);
+    if (!model->packed) return rill_fail(why, RILL_OUT_OF_MEMORY, "%s: out of memory", name);
+    memset(model->packed, 0, in.packed_size);
+    in.packed = model->packed;
+    in.packed_size = 0;
+    find_network(&in, model);
     return in.status;
 }

@@ -314,3 +314,7 @@ const char *rill_safetensors_text(const rill_safetensors *file, const char *key)
 const float *rill_tensor_f32(const rill_tensor *tensor) {
     return strcmp(tensor->dtype, "F32") ? NULL : (const float *)(const void *)tensor->bytes;
 }
+
+const uint16_t *rill_tensor_bf16(const rill_tensor *tensor) {
+    return strcmp(tensor->dtype, "BF16") ? NULL : (const uint16_t *)(const void *)tensor->bytes;
+}

@@ -6,6 +6,7 @@
 #define RILL_SAFETENSORS_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include <rill/status.h>
 
@@ -52,5 +53,8 @@ const char *rill_safetensors_text(const rill_safetensors *file, const char *key)
 
 /* The tensor's count values, or NULL when it is not float32. */
 const float *rill_tensor_f32(const rill_tensor *tensor);
+
+/* The same of bfloat16: the upper half of a float. */
+const uint16_t *rill_tensor_bf16(const rill_tensor *tensor);
 
 #endif
