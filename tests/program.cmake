@@ -31,7 +31,7 @@ if(NOT RILL_SANITIZE MATCHES thread)
   rill_add_part_test(program_text text.c)
   rill_add_part_test(program_turn_log turn_log.c message.c text.c)
   rill_add_part_test(program_activity activity.c)
-  rill_add_part_test(program_figures bench_inputs.c bench_job.c bench_limits.c bench_race.c)
+  rill_add_part_test(program_figures bench_curve.c bench_form.c bench_inputs.c bench_job.c bench_limits.c bench_race.c)
   set_tests_properties(program_figures PROPERTIES RUN_SERIAL ON)
 endif()
 

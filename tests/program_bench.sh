@@ -14,7 +14,7 @@ figures() {
     [ ! -s wrong ] || { fail "not so: $1"; sed 's/^/    /' wrong >&2; }
 }
 
-for bench in stream kernels; do
+for bench in stream kernels attention; do
     run 0 bench $bench --help
     told "^Usage: rill bench $bench"
     told '--json'
@@ -33,7 +33,7 @@ said 'nothing of that name'
 run 2 bench kernels more
 
 # the operations are those of the formulas, and the rates those of the operations
-run 0 bench kernels --csv --dim 16,32 --length 64,512 --seconds 0.02
+run 0 bench kernels --csv --dim 16 --length 64,512 --seconds 0.02
 figures 'v("what") == "feature_map" || near(v("gflops") * v("ns_per_token_head"), v("flops_per_token_head"))'
 figures 'v("what") != "prefill" && v("what") != "step_folded" || v("flops_per_token_head") == 4 * v("key_dim") * v("value_dim")'
 figures 'v("what") != "delta_prefill" || v("flops_per_token_head") == 6 * v("key_dim") * v("value_dim")'
@@ -54,6 +54,20 @@ done
 # as JSON
 run 0 bench kernels --json --what prefill --rule linear --dim 64 --length 256 --seconds 0.02 --kernels portable
 told '^\{"bench": "kernels", "what": "prefill", "rule": "linear", "kernels": "portable", "heads": 8, "key_dim": 64, "value_dim": 64, "length": 256, "threads": 1, "ns_per_token_head": [0-9.]+, "gflops": [0-9.]+, "limit": "[a-z_]+", "fraction_of_limit": [0-9.]+, '
+# attention: per token times are those of the whole; what keeps nothing pays all anew; memory is what it must be
+run 0 bench attention --csv --heads 2 --dim 16 --length 32,64,128,256 --seconds 0.02
+figures 'v("what") ~ /exponent|crossing/ || near(v("us_per_token") * v("length"), 1000 * v("total_ms"))'
+figures 'v("what") !~ /quadratic|parallel/ || near(v("next_token_us"), 1000 * v("total_ms"))'
+figures 'v("what") ~ /exponent|crossing/ || v("error") < 1e-4'
+figures 'v("what") !~ /chunkwise|recurrent/ || v("memory_bytes") == 2 * 16 * 17 * 4'
+figures 'v("what") != "softmax_quadratic" || v("memory_bytes") == v("length") * 3 * 2 * 16 * 4'
+figures 'v("what") != "exponent" || v("measure") != "memory" || (v("of") ~ /parallel|quadratic|cached/ ? v("exponent") > 0.9 : v("exponent") == 0)'
+told '^attention,crossing,'
+[ -n "${RILL_SANITIZE:-}" ] || # not held back by noise: twice the exponent lies between
+    figures 'v("what") != "exponent" || v("measure") != "total" || (v("of") ~ /quadratic/ ? v("exponent") > 1.4 : v("of") !~ /recurrent/ || v("exponent") < 1.4)'
+run 0 bench attention --what linear_recurrent --dim 8 --length 20 --seconds 0.01
+told '^linear_recurrent +20 '
+
 # --quiet leaves the heading out
 run 0 bench kernels --quiet --what step --rule linear --dim 8 --seconds 0.02
 [ "$(head -c 5 out)" = 'step ' ] || fail "--quiet tells a heading"

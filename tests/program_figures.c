@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench_curve.h"
+#include "bench_form.h"
 #include "bench_inputs.h"
 #include "bench_job.h"
 #include "bench_limits.h"
@@ -134,7 +136,7 @@ Test(race, a_slow_contender_takes_fewer_turns_and_a_lazy_one_is_found) {
     cr_expect_not(race(&rules_of_race, 2, contenders));
     cr_expect_not(contenders[0].failed);
     cr_expect(contenders[1].failed);
-    cr_expect_eq(contenders[0].count, 3);
+    cr_expect_eq(contenders[0].count, 1);
 }
 
 Test(race, median_and_spread_are_those_of_the_turns) {
@@ -144,4 +146,66 @@ Test(race, median_and_spread_are_those_of_the_turns) {
     cr_expect_eq(race_spread(&contender), 2.0 / 6);
     const struct contender pair = {.turns = {2, 4}, .count = 2};
     cr_expect_eq(race_median(&pair), 3);
+}
+
+Test(curve, exponent_is_that_of_a_power) {
+    struct curve curve = {.count = 6};
+    for (size_t i = 0; i < 6; i++) {
+        curve.length[i] = (double)(16 << i);
+        curve.cost[i] = 3 * pow(curve.length[i], 1.7);
+    }
+    cr_expect_float_eq(curve_exponent(&curve, 0), 1.7, 1e-9);
+    curve.cost[0] = 1e9; /* before the fitted part */
+    cr_expect_float_eq(curve_exponent(&curve, 64), 1.7, 1e-9);
+    curve.count = 1;
+    cr_expect(isnan(curve_exponent(&curve, 0)));
+}
+
+Test(curve, crossing_is_where_two_powers_meet) {
+    struct curve linear = {.count = 8}, quadratic = {.count = 8};
+    for (size_t i = 0; i < 8; i++) {
+        const double length = linear.length[i] = quadratic.length[i] = (double)(16 << i);
+        linear.cost[i] = 100 * length;
+        quadratic.cost[i] = length * length;
+    }
+    cr_expect_float_eq(curve_crossing(&linear, &quadratic), 100, 1e-6);
+    cr_expect(isinf(curve_crossing(&quadratic, &linear)));
+    linear.count = quadratic.count = 2; /* 16 and 32: quadratic is below */
+    cr_expect(isinf(curve_crossing(&linear, &quadratic)));
+    cr_expect_eq(curve_crossing(&quadratic, &linear), 0);
+}
+
+Test(form, each_gives_its_definitions_outputs_at_every_length) {
+    static const size_t lengths[] = {1, 2, 63, 65, 300}; /* around a chunk, beyond the window */
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        struct field field;
+        cr_assert(field_make(2, 12, lengths[i], &field));
+        for (enum form_kind kind = 0; kind < FORMS; kind++) {
+            float *last = field.output + (lengths[i] - 1) * 2 * 12;
+            last[5] = NAN;
+            cr_expect(isinf(form_error(kind, &field)), "what was not computed is not missed");
+            form_whole(kind, &field);
+            const double error = form_error(kind, &field);
+            cr_expect_lt(error, 1e-5, "%s, length %zu: %g", forms[kind].name, lengths[i], error);
+            last[5] += 0.1f;
+            cr_expect_gt(form_error(kind, &field), 1e-3);
+        }
+        field_free(&field);
+    }
+}
+
+/* One token more is what a sequence longer by one gives last. */
+Test(form, the_next_token_is_that_of_the_longer_sequence) {
+    struct field field;
+    cr_assert(field_make(2, 12, 40, &field));
+    for (enum form_kind kind = 0; kind < FORMS; kind++) {
+        if (!forms[kind].steps || kind == FORM_SLIDING_WINDOW)
+            continue; /* its window is as long as the sequence */
+        form_whole(kind, &field);
+        form_next(kind, &field);
+        field.length++;
+        cr_expect_lt(form_error(kind, &field), 1e-5, "%s", forms[kind].name);
+        field.length--;
+    }
+    field_free(&field);
 }

@@ -4,6 +4,7 @@
 #ifndef BENCH_H
 #define BENCH_H
 
+int bench_attention(int count, char **arguments);
 int bench_kernels(int count, char **arguments);
 int bench_stream(int count, char **arguments);
 

@@ -30,6 +30,10 @@ static void choose_repeats(const struct race_rules *rules, struct contender *con
     contender->repeats = 1;
     for (;;) {
         double seconds = turn(contender, contender->repeats) * (double)contender->repeats;
+        if (seconds >= rules->contender_seconds && contender->repeats == 1) {
+            contender->turns[contender->count++] = seconds; /* too slow for more */
+            break;
+        }
         if (seconds >= rules->turn_seconds) break;
         contender->repeats =
             seconds < rules->turn_seconds / 16
@@ -55,9 +59,9 @@ bool race(const struct race_rules *rules, size_t count, struct contender *conten
         for (size_t i = 0; i < count; i++) {
             struct contender *contender = &contenders[i];
             double last = contender->count ? contender->turns[contender->count - 1] : 0;
-            bool spent =
-                (double)contender->count * last * (double)contender->repeats >= rules->contender_seconds;
-            if (contender->count >= TURNS_AT_LEAST && spent) continue;
+            double spent = (double)contender->count * last * (double)contender->repeats;
+            bool slow = last >= rules->contender_seconds;
+            if (spent >= rules->contender_seconds && (slow || contender->count >= TURNS_AT_LEAST)) continue;
             contender->turns[contender->count++] = turn(contender, contender->repeats);
         }
     }

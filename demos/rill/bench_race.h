@@ -27,7 +27,8 @@ struct contender {
 
 struct race_rules {
     double turn_seconds;      /* a turn is so many runs that it lasts about so long */
-    double contender_seconds; /* one that has used up so much takes no further turn, after its third */
+    double contender_seconds; /* one that has used up so much takes no further turn after its third; one
+                                 whose run takes so long, none after its first */
     void (*progress)(void *context, size_t turn); /* or NULL */
     void *context;
 };

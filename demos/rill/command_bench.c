@@ -14,6 +14,7 @@ static const struct {
 } benches[] = {
     {"stream", "the main job: following a conversation", bench_stream},
     {"kernels", "attention step by step and in bulk, against the limits of this machine", bench_kernels},
+    {"attention", "softmax and linear attention: time and memory against length", bench_attention},
 };
 enum { BENCHES = sizeof benches / sizeof *benches };
 
@@ -24,7 +25,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     if (key == ARGP_KEY_INIT)
         options_share(state, children, state->input);
     else if (key == ARGP_KEY_END)
-        argp_error(state, "what shall be measured? stream, kernels");
+        argp_error(state, "what shall be measured? stream, kernels, attention");
     else
         return ARGP_ERR_UNKNOWN;
     return 0;
