@@ -329,13 +329,14 @@ typedef struct head_case {
     bool normalize;
     float epsilon, scale;
     guarded_floats S, z, q, k, v, g;
-    rill_head_sequence sequence;
+    rill_heads_sequence sequence;
 } head_case;
 
 static head_case head_make(void) {
     head_case c = {.key_dim = odd_dim(), .value_dim = odd_dim(), .epsilon = 1e-6f, .scale = 0.3f};
     c.normalize = random_below(2);
-    size_t length = random_below(14), group = 1 + random_below(3) * random_below(2), gap = random_below(5);
+    size_t length = random_below(random_below(3) ? 14 : 80), group = 1 + random_below(3) * random_below(2),
+           gap = random_below(5);
     c.rows_q = group * c.key_dim + gap;
     c.rows_o = group * c.value_dim + gap;
     double low = c.normalize ? 0 : -1;
@@ -349,7 +350,8 @@ static head_case head_make(void) {
     c.g = guarded_input((steady ? 1 : length) * width, -3, 0);
     for (size_t i = 0; i < c.g.count; i++)
         if (random_below(20) == 0) c.g.data[i] = random_below(2) ? -INFINITY : -0.0f;
-    c.sequence = (rill_head_sequence){
+    c.sequence = (rill_heads_sequence){
+        .heads = 1,
         .length = length,
         .query_group = group,
         .queries = c.q.data,
@@ -377,7 +379,7 @@ static void head_free(head_case *c) {
 
 /* the definition in double, of the values or (absolute) of their magnitudes */
 static void head_define(const head_case *c, bool absolute, double *S, double *z, double *output) {
-    const rill_head_sequence *s = &c->sequence;
+    const rill_heads_sequence *s = &c->sequence;
     double sign = absolute ? -1 : 1; /* of what is negative */
 #define VALUE(x) ((double)(x) < 0 ? sign * (double)(x) : (double)(x))
     for (size_t i = 0; i < c->S.count; i++) S[i] = VALUE(c->S.data[i]);
@@ -410,7 +412,7 @@ static void head_check(const rill_kernels *kernels, const head_case *c, bool chu
                        const double *z, const double *o, const double *S_size, const double *o_size) {
     guarded_floats S_got = guarded_copy(&c->S), z_got = guarded_copy(&c->z);
     guarded_floats output = guarded_output(c->sequence.length * c->rows_o);
-    rill_head_sequence s = c->sequence;
+    rill_heads_sequence s = c->sequence;
     s.output = output.data;
     (chunk ? kernels->chunk : kernels->recurrent)(c->key_dim, c->value_dim, S_got.data,
                                                   c->normalize ? z_got.data : NULL, c->epsilon, c->scale, &s);

@@ -2,17 +2,31 @@
 /* The chunkwise form: several steps for each pass over the state. */
 #include "attention/wy_chunk.h"
 
-static void chunkwise(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
-                      void *unused) {
+static void sum_up(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
+                   void *unused) {
     (void)unused;
-    if (rill_rule_erases(shape->rule) || run->bonus)
-        rill_wy_chunks(shape, S, z, run, rill_wy_chunk_steps);
-    else
-        rill_kernels_get()->chunk(shape->key_dim, shape->value_dim, S, z, shape->epsilon, shape->scale,
-                                  &run->steps);
+    rill_kernels_get()->chunk(shape->key_dim, shape->value_dim, S, z, shape->epsilon, shape->scale,
+                              &run->steps);
+}
+
+static void replace(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
+                    void *unused) {
+    (void)unused;
+    rill_wy_chunks(shape, S, z, run, rill_wy_chunk_steps);
+}
+
+/* So many steps that two blocks of rows, the one at work and the next, stay within a second-level cache. */
+static size_t block_steps(const rill_attention_shape *shape) {
+    size_t row = (shape->heads + shape->query_heads) * (shape->key_dim + shape->value_dim);
+    size_t steps = rill_block_steps, least = 16, most_floats = 65536;
+    while (steps > least && steps * row > most_floats) steps /= 2;
+    return steps;
 }
 
 void rill_attention_chunkwise(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
                               float *output) {
-    rill_sequence_walk(shape, state, sequence, output, rill_block_steps, chunkwise, NULL);
+    if (rill_rule_erases(shape->rule) || sequence->bonus)
+        rill_sequence_walk(shape, state, sequence, output, rill_block_steps, false, replace, NULL);
+    else
+        rill_sequence_walk(shape, state, sequence, output, block_steps(shape), true, sum_up, NULL);
 }

@@ -12,7 +12,7 @@ static void take_in(const rill_attention_shape *shape, float *S, float *z, const
 }
 
 size_t rill_attention_write(const rill_attention_shape *shape, void *state, const rill_sequence *sequence) {
-    return rill_sequence_walk(shape, state, sequence, NULL, rill_block_steps, take_in, NULL);
+    return rill_sequence_walk(shape, state, sequence, NULL, rill_block_steps, false, take_in, NULL);
 }
 
 /* output rows · factor: scale, or 1 / (q·z + ε) */

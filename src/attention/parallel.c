@@ -82,7 +82,7 @@ static void find_replaced(const look_back *l, size_t t) {
 }
 
 static void answer_query(const look_back *l, size_t t, size_t head) {
-    const rill_head_sequence *steps = &l->run->steps;
+    const rill_heads_sequence *steps = &l->run->steps;
     const float *query = steps->queries + t * steps->query_stride + head * l->shape->key_dim;
     float *output = steps->output + t * steps->output_stride + head * l->shape->value_dim, own = 0;
     memset(output, 0, l->shape->value_dim * sizeof *output);
@@ -127,7 +127,7 @@ static void parallel(const rill_attention_shape *shape, float *S, float *z, cons
 
 void rill_attention_parallel(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
                              float *output, void *workspace) {
-    rill_sequence_walk(shape, state, sequence, output, SIZE_MAX, parallel, workspace);
+    rill_sequence_walk(shape, state, sequence, output, SIZE_MAX, false, parallel, workspace);
 }
 
 size_t rill_attention_parallel_size(const rill_attention_shape *shape, size_t length) {

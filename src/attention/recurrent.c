@@ -2,17 +2,23 @@
 /* The recurrent form: every step reads and writes the whole state. */
 #include "attention/wy_chunk.h"
 
-static void recurrent(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
-                      void *unused) {
+static void sum_up(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
+                   void *unused) {
     (void)unused;
-    if (rill_rule_erases(shape->rule) || run->bonus)
-        rill_wy_chunks(shape, S, z, run, 1);
-    else
-        rill_kernels_get()->recurrent(shape->key_dim, shape->value_dim, S, z, shape->epsilon, shape->scale,
-                                      &run->steps);
+    rill_kernels_get()->recurrent(shape->key_dim, shape->value_dim, S, z, shape->epsilon, shape->scale,
+                                  &run->steps);
+}
+
+static void replace(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
+                    void *unused) {
+    (void)unused;
+    rill_wy_chunks(shape, S, z, run, 1);
 }
 
 void rill_attention_recurrent(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
                               float *output) {
-    rill_sequence_walk(shape, state, sequence, output, rill_block_steps, recurrent, NULL);
+    if (rill_rule_erases(shape->rule) || sequence->bonus)
+        rill_sequence_walk(shape, state, sequence, output, rill_block_steps, false, replace, NULL);
+    else
+        rill_sequence_walk(shape, state, sequence, output, rill_block_steps, true, sum_up, NULL);
 }

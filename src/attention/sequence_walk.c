@@ -36,10 +36,11 @@ static bool all_good(const rill_attention_shape *shape, const rill_sequence *seq
 }
 
 static rill_head_run head_of(const rill_attention_shape *shape, const rill_sequence *sequence, float *output,
-                             size_t head, size_t start, size_t length) {
+                             size_t head, size_t heads, size_t start, size_t length) {
     size_t group = shape->query_heads / shape->heads;
-    rill_head_sequence steps = {
+    rill_heads_sequence steps = {
         .length = length,
+        .heads = heads,
         .query_stride = shape->query_heads * shape->key_dim,
         .key_stride = shape->heads * shape->key_dim,
         .value_stride = shape->heads * shape->value_dim,
@@ -87,7 +88,7 @@ static rill_head_run part_of(const rill_head_run *run, size_t start, size_t leng
 }
 
 static bool step_is_good(const rill_attention_shape *shape, const rill_head_run *run, size_t t) {
-    const rill_head_sequence *steps = &run->steps;
+    const rill_heads_sequence *steps = &run->steps;
     size_t key = t * steps->key_stride;
     return finite(shape->key_dim, steps->keys + key) &&
            finite(shape->value_dim, steps->values + t * steps->value_stride) &&
@@ -134,15 +135,18 @@ static void check_inputs(const rill_attention_shape *shape, const rill_sequence 
 }
 
 size_t rill_sequence_walk(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
-                          float *output, size_t block_steps, rill_head_form *form, void *context) {
+                          float *output, size_t block_steps, bool several_heads, rill_head_form *form,
+                          void *context) {
     check_inputs(shape, sequence);
     size_t bad = 0;
     for (size_t start = 0; start < sequence->length; start += block_steps) {
         size_t left = sequence->length - start, length = left < block_steps ? left : block_steps;
         bool good = all_good(shape, sequence, start, length);
-        for (size_t head = 0; head < shape->heads; head++) {
+        size_t heads = good && several_heads ? shape->heads : 1;
+        for (size_t head = 0; head < shape->heads; head += heads) {
             float *z, *S = rill_state_of_head(shape, state, head, &z);
-            rill_head_run run = head_of(shape, sequence, output, head, start, length);
+            rill_head_run run = head_of(shape, sequence, output, head, heads, start, length);
+            if (left >= 2 * length) run.steps.ahead = length;
             if (good)
                 form(shape, S, z, &run, context);
             else
@@ -154,7 +158,7 @@ size_t rill_sequence_walk(const rill_attention_shape *shape, void *state, const 
 
 void rill_sequence_spoil(const rill_attention_shape *shape, const rill_sequence *sequence, float *output) {
     for (size_t head = 0; head < shape->heads; head++) {
-        rill_head_run run = head_of(shape, sequence, output, head, 0, sequence->length);
+        rill_head_run run = head_of(shape, sequence, output, head, 1, 0, sequence->length);
         for (size_t t = 0; t < sequence->length; t++)
             if (!step_is_good(shape, &run, t)) spoil_step(shape, &run, t);
     }

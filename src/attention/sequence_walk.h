@@ -8,24 +8,27 @@
 
 #include "kernels/kernels.h"
 
-/* One state head's share of a sequence: what the kernels take, and the inputs of the other rules. */
+/* Some state heads' share of a sequence: what the kernels take, and the inputs of the other rules, which lie
+ * as theirs. */
 typedef struct rill_head_run {
-    rill_head_sequence steps; /* query_group 0, queries and output NULL: nothing is read */
-    const float *beta;        /* row t at beta + t · beta_stride, one float; NULL: not a delta rule */
+    rill_heads_sequence steps; /* query_group 0, queries and output NULL: nothing is read */
+    const float *beta;         /* row t at beta + t · beta_stride, one float; NULL: not a delta rule */
     size_t beta_stride;
     const float *transition_read, *transition_write; /* rows as the keys'; NULL: not the rank-one rule */
     const float *bonus;                              /* [key_dim] or NULL */
 } rill_head_run;
 
-/* How one state head is taken over a run of good steps; context is the walk's. */
+/* How the run's state heads are taken over its steps, which are good; context is the walk's. */
 typedef void rill_head_form(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
                             void *context);
 
-/* Pushes the sequence through every head of the state by that form, at most block_steps steps at a time.
- * Without output nothing is read. A step that is bad in a head (see <rill/attention.h>) leaves that head's
- * state as it was and its output NaN. Returns how many of them there were. */
+/* Pushes the sequence through every head of the state by that form, at most block_steps steps at a time, and
+ * one head at a time unless the form takes several. Without output nothing is read. A step that is bad in a
+ * head (see <rill/attention.h>) leaves that head's state as it was and its output NaN. Returns how many of
+ * them there were. */
 size_t rill_sequence_walk(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
-                          float *output, size_t block_steps, rill_head_form *form, void *context);
+                          float *output, size_t block_steps, bool several_heads, rill_head_form *form,
+                          void *context);
 
 enum {
     rill_block_steps = 64

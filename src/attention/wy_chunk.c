@@ -59,7 +59,7 @@ static void fill(size_t count, float *x, float value) {
 /* Most states have one block, whose decays and last keys then serve all passes of a chunk. */
 static void place(key_block *b, const chunk *c, size_t row) {
     if (b->placed && b->start == c->start && b->row == row) return;
-    const rill_head_sequence *steps = &c->run->steps;
+    const rill_heads_sequence *steps = &c->run->steps;
     size_t left = c->shape->key_dim - row;
     b->start = c->start;
     b->row = row;
@@ -214,7 +214,7 @@ static void scale_rows(const chunk *c, const float *z, const float *normalizer, 
 /* One query head, the columns from column on */
 static void answer_queries(const chunk *c, key_block *b, const float *S, const float *z, size_t head,
                            size_t column, size_t columns, const float *omega) {
-    const rill_head_sequence *steps = &c->run->steps;
+    const rill_heads_sequence *steps = &c->run->steps;
     float scores[steps_max * writes_max], reads[steps_max * block], normalizer[steps_max] = {0};
     float *output = steps->output + c->start * steps->output_stride + head * c->shape->value_dim + column;
     reader queries = {steps->queries + c->start * steps->query_stride + head * c->shape->key_dim,

@@ -14,20 +14,21 @@
 
 #include <rill/status.h>
 
-/* One state head's share of a sequence. Rows of successive steps lie stride floats apart (time-major
- * storage). query_group query heads, 1 …, read the state; theirs lie side by side. */
-typedef struct rill_head_sequence {
-    size_t length, query_group;
-    const float *queries;   /* φ(q): row t at queries + t · query_stride, [query_group][key_dim] */
-    const float *keys;      /* φ(k), key_dim floats */
-    const float *values;    /* value_dim floats */
-    const float *log_decay; /* NULL: no decay */
+/* Some state heads' share of a sequence, side by side. Rows of successive steps lie stride floats apart
+ * (time-major storage). query_group query heads, 1 …, read each state. */
+typedef struct rill_heads_sequence {
+    size_t length, heads, query_group;
+    const float *queries;   /* φ(q): row t at queries + t · query_stride, [heads][query_group][key_dim] */
+    const float *keys;      /* φ(k), [heads][key_dim] */
+    const float *values;    /* [heads][value_dim] */
+    const float *log_decay; /* [heads] or, decay_per_key, [heads][key_dim]; NULL: no decay */
     size_t query_stride, key_stride, value_stride;
     size_t decay_stride; /* 0: the same at every step */
-    bool decay_per_key;  /* log_decay rows hold key_dim floats instead of one */
-    float *output;       /* [query_group][value_dim] a row */
+    bool decay_per_key;
+    float *output; /* [heads][query_group][value_dim] a row */
     size_t output_stride;
-} rill_head_sequence;
+    size_t ahead; /* 0, or: the rows that many steps on will be wanted next, and may be fetched */
+} rill_heads_sequence;
 
 /* Matrices whose rows lie stride floats apart; a may be a matrix or, by its strides, its transpose. */
 typedef struct rill_matrix_product {
@@ -99,16 +100,16 @@ typedef struct rill_kernels {
      */
     void (*product)(const rill_matrix_product *product);
 
-    /* The linear and gated recurrence of <rill/attention.h> on one head, step by step: S [key_dim][value_dim]
-     * and, when z is not NULL, z [key_dim] are taken on and left behind; output is multiplied by scale, or
-     * normalised when z is given. Keys and values are finite, log_decay ≤ 0 (−∞ forgets everything); a query
-     * that is not finite spoils its own output row only. */
+    /* The linear and gated recurrence of <rill/attention.h> step by step: S [heads][key_dim][value_dim]
+     * and, when z is not NULL, z [heads][key_dim] are taken on and left behind; output is multiplied by
+     * scale, or normalised when z is given. Keys and values are finite, log_decay ≤ 0 (−∞ forgets
+     * everything); a query that is not finite spoils its own output row only. */
     void (*recurrent)(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
-                      const rill_head_sequence *sequence);
+                      const rill_heads_sequence *sequence);
 
     /* The same, several steps for one pass over S. */
     void (*chunk)(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
-                  const rill_head_sequence *sequence);
+                  const rill_heads_sequence *sequence);
 } rill_kernels;
 
 /* The table in use: what this CPU does best, or RILL_KERNELS=name when the CPU can run it (an unknown name,

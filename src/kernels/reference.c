@@ -98,14 +98,15 @@ static void product(const rill_matrix_product *p) {
         }
 }
 
-/* S = g S + k vᵀ, z = g z + k for step t */
+/* S = g S + k vᵀ, z = g z + k of a head for step t */
 static void take_step(size_t key_dim, size_t value_dim, float *S, float *z,
-                      const rill_head_sequence *sequence, size_t t) {
-    const float *key = sequence->keys + t * sequence->key_stride;
-    const float *value = sequence->values + t * sequence->value_stride;
+                      const rill_heads_sequence *sequence, size_t head, size_t t) {
+    const float *key = sequence->keys + t * sequence->key_stride + head * key_dim;
+    const float *value = sequence->values + t * sequence->value_stride + head * value_dim;
     const float *log_decay = sequence->log_decay ? sequence->log_decay + t * sequence->decay_stride : NULL;
     for (size_t d = 0; d < key_dim; d++) {
-        double g = log_decay ? exp((double)log_decay[sequence->decay_per_key ? d : 0]) : 1;
+        double g =
+            log_decay ? exp((double)log_decay[sequence->decay_per_key ? head * key_dim + d : head]) : 1;
         for (size_t m = 0; m < value_dim; m++)
             S[d * value_dim + m] =
                 (float)(g * (double)S[d * value_dim + m] + (double)key[d] * (double)value[m]);
@@ -130,14 +131,17 @@ static void read_state(size_t key_dim, size_t value_dim, const float *S, const f
 }
 
 static void recurrent(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
-                      const rill_head_sequence *sequence) {
-    for (size_t t = 0; t < sequence->length; t++) {
-        take_step(key_dim, value_dim, S, z, sequence, t);
-        for (size_t g = 0; g < sequence->query_group; g++)
-            read_state(key_dim, value_dim, S, z, (double)epsilon, (double)scale,
-                       sequence->queries + t * sequence->query_stride + g * key_dim,
-                       sequence->output + t * sequence->output_stride + g * value_dim);
-    }
+                      const rill_heads_sequence *sequence) {
+    for (size_t t = 0; t < sequence->length; t++)
+        for (size_t query_head = 0; query_head < sequence->heads * sequence->query_group; query_head++) {
+            size_t head = query_head / sequence->query_group;
+            float *head_S = S + head * key_dim * value_dim, *head_z = z ? z + head * key_dim : NULL;
+            if (query_head % sequence->query_group == 0)
+                take_step(key_dim, value_dim, head_S, head_z, sequence, head, t);
+            read_state(key_dim, value_dim, head_S, head_z, (double)epsilon, (double)scale,
+                       sequence->queries + t * sequence->query_stride + query_head * key_dim,
+                       sequence->output + t * sequence->output_stride + query_head * value_dim);
+        }
 }
 
 const rill_kernels rill_kernels_reference = {

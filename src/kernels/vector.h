@@ -13,40 +13,61 @@
 
 #include <stdint.h>
 #include <string.h>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 #include "kernels/kernels.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
+/* before a loop over a tile with constant bounds, which the compilers think too long to unroll */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
+
 typedef float vector __attribute__((vector_size(RILL_VECTOR_BYTES)));
+typedef float unaligned_vector __attribute__((vector_size(RILL_VECTOR_BYTES), aligned(sizeof(float))));
 typedef int32_t integers __attribute__((vector_size(RILL_VECTOR_BYTES)));
 typedef uint32_t bits __attribute__((vector_size(RILL_VECTOR_BYTES)));
 typedef float quad __attribute__((vector_size(16)));
 
 enum { lanes = RILL_VECTOR_BYTES / sizeof(float), many_registers = RILL_VECTOR_REGISTERS >= 32 };
 
+/* Vectors alias the floats they are made of. memcpy would alias all there is, and may be a checked function.
+ */
 INLINE vector load(const float *from) {
-    vector v;
-    memcpy(&v, from, sizeof v);
-    return v;
+    return *(const unaligned_vector *)from;
 }
 
 INLINE void store(float *to, vector v) {
-    memcpy(to, &v, sizeof v);
+    *(unaligned_vector *)to = v;
 }
 
 /* the first count < lanes values, zeros after them */
+#ifdef __AVX512F__
 INLINE vector load_part(const float *from, size_t count) {
+    return (vector)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from);
+}
+
+INLINE void store_part(float *to, size_t count, vector from) {
+    _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)from);
+}
+#else
+static inline vector load_part(const float *from, size_t count) {
     float v[lanes] = {0};
     for (size_t i = 0; i < count; i++) v[i] = from[i];
     return load(v);
 }
 
-INLINE void store_part(float *to, size_t count, vector from) {
+static inline void store_part(float *to, size_t count, vector from) {
     float v[lanes];
     store(v, from);
     for (size_t i = 0; i < count; i++) to[i] = v[i];
 }
+#endif
 
 INLINE vector load_up_to(const float *from, size_t count) {
     return count >= lanes ? load(from) : load_part(from, count);
