@@ -14,7 +14,7 @@ figures() {
     [ ! -s wrong ] || { fail "not so: $1"; sed 's/^/    /' wrong >&2; }
 }
 
-for bench in stream kernels attention; do
+for bench in stream kernels attention paper; do
     run 0 bench $bench --help
     told "^Usage: rill bench $bench"
     told '--json'
@@ -67,6 +67,18 @@ told '^attention,crossing,'
     figures 'v("what") != "exponent" || v("measure") != "total" || (v("of") ~ /quadratic/ ? v("exponent") > 1.4 : v("of") !~ /recurrent/ || v("exponent") < 1.4)'
 run 0 bench attention --what linear_recurrent --dim 8 --length 20 --seconds 0.01
 told '^linear_recurrent +20 '
+
+# paper: what is summed up from five lengths is about what a whole image takes; no figure of the paper for a part
+run 0 bench paper --csv --data mnist --steps 24
+figures 'near(v("seconds_an_image") * v("images_a_second"), 1) && v("paper_cpu_seconds_an_image") == ""'
+figures 'v("error") < 1e-3 && v("layers") == 8 && v("length") == 24'
+summed=$(sed -n 2p out | cut -d, -f11)
+run 0 bench paper --csv --data mnist --steps 24 --whole
+figures 'v("estimated") == "false"'
+made=$(sed -n 2p out | cut -d, -f11)
+awk "BEGIN { exit !($summed > $made / 2 && $summed < $made * 2) }" || fail "$summed s summed up, $made s made"
+run 2 bench paper --data imagenet
+run 2 bench paper --steps 2
 
 # --quiet leaves the heading out
 run 0 bench kernels --quiet --what step --rule linear --dim 8 --seconds 0.02

@@ -6,6 +6,7 @@
 
 int bench_attention(int count, char **arguments);
 int bench_kernels(int count, char **arguments);
+int bench_paper(int count, char **arguments);
 int bench_stream(int count, char **arguments);
 
 #endif

@@ -15,6 +15,7 @@ static const struct {
     {"stream", "the main job: following a conversation", bench_stream},
     {"kernels", "attention step by step and in bulk, against the limits of this machine", bench_kernels},
     {"attention", "softmax and linear attention: time and memory against length", bench_attention},
+    {"paper", "images made value by value, beside the figures of 2006.16236", bench_paper},
 };
 enum { BENCHES = sizeof benches / sizeof *benches };
 
@@ -25,7 +26,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     if (key == ARGP_KEY_INIT)
         options_share(state, children, state->input);
     else if (key == ARGP_KEY_END)
-        argp_error(state, "what shall be measured? stream, kernels, attention");
+        argp_error(state, "what shall be measured? stream, kernels, attention, paper");
     else
         return ARGP_ERR_UNKNOWN;
     return 0;
