@@ -4,6 +4,7 @@
 #include "tracker_state.h"
 
 #include <math.h>
+#include <stdint.h>
 
 /* The chain's candidates at a decision: the known speakers, then the unknown voice while there is room for
  * one. */
@@ -89,12 +90,29 @@ static void look_back(rill_tracker_state *self, const candidates *of, float chan
 
 /* Whether candidate k is who the running turn is told of. */
 static bool holds_turn(const rill_tracker_state *self, size_t known, size_t k) {
-    if (self->turn == RILL_NOBODY) return false;
-    return self->turn == (k < known ? self->speakers[k].number : self->pending);
+    if (self->turns[0].speaker == RILL_NOBODY) return false;
+    return self->turns[0].speaker == (k < known ? self->speakers[k].number : self->pending);
 }
 
-size_t rill_tracker_decide(const rill_voice_model *voices, rill_tracker_state *self,
-                           const rill_tracker_parts *at, uint64_t step, bool speech, float *posterior) {
+/* Who speaks beside who: as likely as its voice makes it, to a power, as it is a mixture that was heard; and
+ * as likely as it spoke of late. */
+static void find_second(const rill_voice_model *voices, const rill_tracker_state *self, const float *ahead,
+                        rill_decision *made) {
+    float best = 0, all = 0;
+    made->second = SIZE_MAX;
+    for (size_t k = 0; k < self->speakers_count; k++) {
+        const rill_known_speaker *known = &self->speakers[k];
+        if (k == made->who) continue;
+        const float both = ahead[k] * known->belief;
+        const float weighed = powf(both + 1e-12F, voices->overlap_voice) * (known->recent + 1e-3F);
+        all += weighed;
+        if (weighed > best) best = weighed, made->second = k;
+    }
+    made->second_posterior = all > 0 ? best / all : 0;
+}
+
+rill_decision rill_tracker_decide(const rill_voice_model *voices, rill_tracker_state *self,
+                                  const rill_tracker_parts *at, uint64_t step, bool speech) {
     const bool room_left =
         self->speakers_count < self->settings.max_speakers &&
         (self->pending != RILL_NOBODY || rill_tracker_free_number(self, &at->memory) != RILL_NOBODY);
@@ -118,6 +136,7 @@ size_t rill_tracker_decide(const rill_voice_model *voices, rill_tracker_state *s
         if (weighed > best || (k == of.known && room_left && weighed >= best))
             best = weighed, chosen = both, who = k;
     }
-    *posterior = all > 0 ? chosen / all : 0;
-    return who;
+    rill_decision made = {.who = who, .posterior = all > 0 ? chosen / all : 0};
+    find_second(voices, self, ahead, &made);
+    return made;
 }

@@ -112,9 +112,10 @@ static void meter(rill_listener *listener, size_t count, const float *samples) {
     head->samples += count;
 }
 
-static void track(rill_listener *listener, float speech_logit) {
+static void track(rill_listener *listener, float speech_logit, float overlap_logit) {
     rill_listener_head(listener)->speech = (float)(1 / (1 + exp(-(double)speech_logit)));
-    rill_tracker_step(listener->voices, rill_listener_tracker(listener), listener->embedding, speech_logit);
+    rill_tracker_step(listener->voices, rill_listener_tracker(listener), listener->embedding, speech_logit,
+                      overlap_logit);
 }
 
 size_t rill_listener_push(rill_listener *listener, size_t count, const float *samples) {
@@ -122,12 +123,12 @@ size_t rill_listener_push(rill_listener *listener, size_t count, const float *sa
     size_t done = 0;
     while (done < count && rill_tracker_has_room(rill_listener_tracker(listener))) {
         size_t consumed;
-        float logit;
+        float logit, overlap;
         bool step = rill_chain_step(&listener->chain, rill_listener_chain(listener), count - done,
-                                    samples + done, &consumed, listener->embedding, &logit, NULL);
+                                    samples + done, &consumed, listener->embedding, &logit, &overlap);
         meter(listener, consumed, samples + done);
         done += consumed;
-        if (step) track(listener, logit);
+        if (step) track(listener, logit, overlap);
     }
     return done;
 }
@@ -136,11 +137,11 @@ size_t rill_listener_push(rill_listener *listener, size_t count, const float *sa
 static void go_on_finishing(rill_listener *listener) {
     rill_listener_state *head = rill_listener_head(listener);
     void *tracker = rill_listener_tracker(listener);
-    float logit;
+    float logit, overlap;
     while (head->finishing == 1 && rill_tracker_has_room(tracker)) {
         if (rill_chain_finish(&listener->chain, rill_listener_chain(listener), true, listener->embedding,
-                              &logit, NULL)) {
-            track(listener, logit);
+                              &logit, &overlap)) {
+            track(listener, logit, overlap);
         } else {
             rill_tracker_finish(listener->voices, tracker,
                                 (double)head->samples / listener->settings.sample_rate_hz);

@@ -8,7 +8,7 @@
 
 #include "failure.h"
 
-/* corrections a step at most: with END and START fewer than RILL_TRACKER_EVENTS_PER_STEP */
+/* corrections a step at most: with two TURNs and two STARTs RILL_TRACKER_EVENTS_PER_STEP */
 #define TOLD_EACH 4
 
 double rill_tracker_wait_steps(const rill_voice_model *voices, const rill_tracker_settings *settings) {
@@ -16,11 +16,13 @@ double rill_tracker_wait_steps(const rill_voice_model *voices, const rill_tracke
 }
 
 size_t rill_tracker_ring_steps(const rill_voice_model *voices, const rill_tracker_settings *settings) {
-    return (size_t)rill_tracker_wait_steps(voices, settings) + voices->speech_reach + 1;
+    const size_t reach =
+        voices->speech_reach > voices->overlap_reach ? voices->speech_reach : voices->overlap_reach;
+    return (size_t)rill_tracker_wait_steps(voices, settings) + reach + 1;
 }
 
 double rill_tracker_least_latency(const rill_voice_model *voices, double overhead_seconds) {
-    return overhead_seconds + ((double)voices->embedding_delay + 2.001) * voices->step_seconds;
+    return overhead_seconds + 2.001 * voices->step_seconds;
 }
 
 rill_status rill_tracker_check(const rill_voice_model *voices, const rill_tracker_settings *settings,
@@ -61,12 +63,13 @@ size_t rill_tracker_carve(const rill_voice_model *voices, size_t ring, void *byt
     to->steps = take(base, &used, ring * d);
     to->logits = take(base, &used, ring * sizeof(float));
     to->weights = take(base, &used, ring * sizeof(float));
+    to->overlap = take(base, &used, ring * sizeof(float));
     to->likelihood = take(base, &used, ring * speakers * sizeof(float));
     to->voices = take(base, &used, speakers * d);
     to->sums = take(base, &used, speakers * d);
     to->heard = take(base, &used, speakers * e);
     to->room = take(base, &used, d);
-    to->turn_heard = take(base, &used, e);
+    to->turn_heard = take(base, &used, RILL_TRACKER_AT_ONCE * e);
     to->open_heard = take(base, &used, e);
     to->open_sums = take(base, &used, d);
     to->memory.capacity = chunks;
@@ -110,14 +113,28 @@ void rill_tracker_reset(const rill_voice_model *voices, void *bytes) {
     rill_tracker_init(voices, &settings, bytes);
 }
 
-static float speech_mean(const rill_voice_model *voices, const rill_tracker_state *self,
-                         const rill_tracker_parts *at, uint64_t step) {
-    uint64_t from = step > voices->speech_reach ? step - voices->speech_reach : 0;
-    uint64_t end = step + voices->speech_reach + 1;
+/* Mean of values [ring] over reach steps before and after step, as far as they are there. */
+static float mean_around(const rill_tracker_state *self, const float *values, uint64_t step, size_t reach) {
+    uint64_t from = step > reach ? step - reach : 0, end = step + reach + 1;
     if (end > self->heard) end = self->heard;
     float sum = 0;
-    for (uint64_t i = from; i < end; i++) sum += at->logits[i % self->ring];
+    for (uint64_t i = from; i < end; i++) sum += values[i % self->ring];
     return sum / (float)(end - from);
+}
+
+/* Speech that runs is held by less than what begins it: a turn is not cut where it grows faint. */
+static bool is_speech(const rill_voice_model *voices, const rill_tracker_state *self,
+                      const rill_tracker_parts *at, uint64_t step) {
+    return mean_around(self, at->logits, step, voices->speech_reach) >
+           (self->speaking ? voices->speech_hold : voices->speech_threshold);
+}
+
+/* Whether two speak, one of them longer: who is told at the same time must have begun or will go on. */
+static bool is_overlap(const rill_voice_model *voices, const rill_tracker_state *self,
+                       const rill_tracker_parts *at, uint64_t step) {
+    const bool running = self->turns[1].speaker != RILL_NOBODY;
+    return mean_around(self, at->overlap, step, voices->overlap_reach) >
+           (running ? voices->overlap_hold : voices->overlap_threshold);
 }
 
 /* The calibrated probability that a step's label is right. */
@@ -128,33 +145,53 @@ static float score_of(const rill_voice_model *voices, float posterior, double co
     return (float)(1 / (1 + exp(-sum)));
 }
 
+/* The recent share of each speaker takes a step in: about the last half minute. */
+static void remember_who(const rill_voice_model *voices, rill_tracker_state *self,
+                         const rill_told told[RILL_TRACKER_AT_ONCE]) {
+    const float rate = (float)(voices->step_seconds / 30);
+    for (size_t k = 0; k < self->speakers_count; k++) {
+        rill_known_speaker *known = &self->speakers[k];
+        const bool spoke = known->number == told[0].speaker || known->number == told[1].speaker;
+        known->recent += rate * ((float)spoke - known->recent);
+    }
+}
+
 static void decide_step(const rill_voice_model *voices, rill_tracker_state *self, rill_tracker_parts *at) {
     const uint64_t step = self->decided;
     const size_t slot = rill_tracker_slot(voices, self, step);
-    const bool speech = speech_mean(voices, self, at, step) > voices->speech_threshold;
-    float posterior = 0, score = 0;
+    const bool speech = is_speech(voices, self, at, step);
     /* a step after the chunk came in, which may have cost as much */
     if (self->fresh_chunks >= voices->regroup_chunks && self->chunks_count > 1)
         rill_tracker_regroup(voices, self, at);
-    size_t who = rill_tracker_decide(voices, self, at, step, speech, &posterior);
-    const bool unknown = who == self->speakers_count;
-    uint32_t number = RILL_NOBODY;
+    const rill_decision decision = rill_tracker_decide(voices, self, at, step, speech);
+    const bool unknown = decision.who == self->speakers_count;
+    const bool overlap = speech && is_overlap(voices, self, at, step);
+    rill_told told[RILL_TRACKER_AT_ONCE] = {{RILL_NOBODY, 0}, {RILL_NOBODY, 0}};
+    self->speaking = speech;
     self->pause = speech ? 0 : self->pause + 1;
     if (speech && unknown) {
         if (self->pending == RILL_NOBODY)
             self->pending = rill_tracker_take_number(self, &at->memory), self->pending_steps = 0;
         self->pending_steps++;
-        number = self->pending;
-        score = score_of(voices, posterior, (double)self->pending_steps, true);
+        told[0].speaker = self->pending;
+        told[0].score = score_of(voices, decision.posterior, (double)self->pending_steps, true);
     } else if (speech) {
-        number = self->speakers[who].number;
-        score = score_of(voices, posterior, (double)self->speakers[who].count, false);
+        const rill_known_speaker *known = &self->speakers[decision.who];
+        told[0].speaker = known->number;
+        told[0].score = score_of(voices, decision.posterior, (double)known->count, false);
         self->pending = RILL_NOBODY;
     } else if (self->pause > voices->pause_steps) {
         self->pending = RILL_NOBODY;
     }
-    rill_tracker_tell_step(voices, self, at, step, slot, number, score);
-    rill_tracker_remember(voices, self, at, step, slot, number, posterior);
+    if (overlap && told[0].speaker != RILL_NOBODY && decision.second < self->speakers_count) {
+        const rill_known_speaker *known = &self->speakers[decision.second];
+        told[1].speaker = known->number;
+        told[1].score = score_of(voices, decision.second_posterior, (double)known->count, false);
+    }
+    rill_tracker_tell_step(voices, self, at, step, slot, told);
+    remember_who(voices, self, told);
+    /* two voices at once teach neither */
+    rill_tracker_remember(voices, self, at, step, slot, told[0].speaker, overlap ? -1 : decision.posterior);
     self->decided++;
     if (speech && unknown && self->pending_steps >= voices->birth_steps)
         rill_tracker_give_birth(voices, self, at);
@@ -168,7 +205,7 @@ bool rill_tracker_is_usable(size_t count, const float *embedding, float logit) {
 }
 
 void rill_tracker_step(const rill_voice_model *voices, void *bytes, const float *embedding,
-                       float speech_logit) {
+                       float speech_logit, float overlap_logit) {
     rill_tracker_state *self = bytes;
     rill_tracker_parts at;
     rill_tracker_carve(voices, self->ring, bytes, &at);
@@ -185,6 +222,9 @@ void rill_tracker_step(const rill_voice_model *voices, void *bytes, const float 
         at.weights[slot] = 0;
         at.logits[slot] = -voices->speech_clip;
     }
+    /* minus infinity where the model cannot tell: then it never is */
+    at.overlap[slot] = overlap_logit >= -voices->speech_clip ? fminf(voices->speech_clip, overlap_logit)
+                                                             : -voices->speech_clip;
     rill_tracker_find_likelihood(voices, self, &at, slot);
     self->heard++;
     if (self->heard > self->wait) decide_step(voices, self, &at);
@@ -196,7 +236,7 @@ void rill_tracker_finish(const rill_voice_model *voices, void *bytes, double end
     rill_tracker_carve(voices, self->ring, bytes, &at);
     size_t before = self->events_count;
     while (self->decided < self->heard) decide_step(voices, self, &at);
-    rill_tracker_end_turn(voices, self, &at, self->decided);
+    rill_tracker_end_turns(voices, self, &at, self->decided);
     rill_tracker_tell_corrections(voices, self, &at, RILL_TRACKER_QUEUE - self->events_count, 0);
     for (size_t i = before; i < self->events_count; i++) {
         rill_event *event = &self->events[(self->events_first + i) % RILL_TRACKER_QUEUE];

@@ -12,7 +12,8 @@ rill_known_speaker *rill_tracker_find(rill_tracker_state *self, uint32_t number)
 }
 
 static bool is_number_in_use(rill_tracker_state *self, const rill_memory *memory, uint32_t number) {
-    if (number == self->pending || number == self->turn || rill_tracker_find(self, number)) return true;
+    if (number == self->pending || rill_tracker_running(self, number) || rill_tracker_find(self, number))
+        return true;
     if (self->open_steps && self->open.label == number) return true;
     for (size_t i = 0; i < *memory->count; i++)
         if (memory->chunks[i].label == number || memory->chunks[i].told == number) return true;
@@ -40,7 +41,7 @@ rill_known_speaker *rill_tracker_add_speaker(rill_tracker_state *self, uint32_t 
     if (number == self->pending) {
         born->belief += self->unknown_belief;
         born->talk_steps = self->pending_steps;
-        born->speaking = number == self->turn;
+        born->speaking = rill_tracker_running(self, number) != NULL;
         self->unknown_belief = 0;
         self->pending = RILL_NOBODY;
     }

@@ -55,7 +55,7 @@ bool rill_tracker_merge(const rill_voice_model *voices, void *bytes, uint32_t fr
     rill_tracker_carve(voices, self->ring, bytes, &at);
     rill_known_speaker *lost = rill_tracker_find(self, from), *kept = rill_tracker_find(self, number);
     if (!lost || !kept || lost == kept) return false;
-    rill_tracker_end_turn(voices, self, &at, self->decided);
+    rill_tracker_end_turns(voices, self, &at, self->decided);
     rill_memory_unite(voices, &at.memory, from, number);
     rill_event *event = rill_tracker_tell(voices, self, RILL_EVENT_CORRECTION, number);
     event->from_speaker = from;

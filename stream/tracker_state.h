@@ -13,8 +13,10 @@
 
 #include "voice_memory.h"
 
-#define RILL_TRACKER_MAX_WAIT 250 /* steps */
-#define RILL_TRACKER_QUEUE    640 /* events: MAX_WAIT steps may start and end a turn each, and 128 remain */
+#define RILL_TRACKER_MAX_WAIT 250  /* steps */
+#define RILL_TRACKER_QUEUE    1152 /* events: MAX_WAIT steps may start and end two turns each, and 128 remain \
+                                    */
+#define RILL_TRACKER_AT_ONCE 2     /* speakers told at once */
 
 typedef struct rill_known_speaker {
     uint32_t number;
@@ -25,7 +27,21 @@ typedef struct rill_known_speaker {
     float count;  /* steps its voice stands on */
     float offset; /* ½ Σ (voice² + its variance): voice · x − offset is the log-likelihood of a step x */
     float belief; /* that it speaks now, given all up to the step decided last; sums to 1 with unknown's */
+    float recent; /* how much it spoke of late, 0 … 1 */
 } rill_known_speaker;
+
+/* A turn that is being told. */
+typedef struct rill_running_turn {
+    uint32_t speaker; /* or RILL_NOBODY */
+    uint64_t start;
+    double score; /* sum over its steps */
+} rill_running_turn;
+
+/* Who is told for a step. */
+typedef struct rill_told {
+    uint32_t speaker; /* or RILL_NOBODY */
+    float score;
+} rill_told;
 
 /* The beginning of a tracker's memory; floats and the memory of voices follow, see rill_tracker_carve. */
 typedef struct rill_tracker_state {
@@ -40,10 +56,9 @@ typedef struct rill_tracker_state {
     uint32_t pending;     /* the number that the unknown voice was told under, or RILL_NOBODY */
     size_t pending_steps; /* of speech */
     size_t pause;         /* steps since the last speech */
-    /* the turn that is being told */
-    uint32_t turn;
-    uint64_t turn_start;
-    double turn_score; /* sum over its steps */
+    uint32_t speaking;    /* whether the step decided last was speech */
+    rill_running_turn turns[RILL_TRACKER_AT_ONCE]; /* the first is that of who is decided, the second of who
+                                                      speaks at the same time */
     /* the chunk that is being filled */
     rill_chunk open;
     size_t open_steps;
@@ -61,12 +76,13 @@ typedef struct rill_tracker_parts {
     float *steps;      /* [ring][dim] projected */
     float *logits;     /* [ring] clipped */
     float *weights;    /* [ring] probability of speech */
+    float *overlap;    /* [ring] clipped logits of two or more speaking */
     float *likelihood; /* [ring][RILL_TRACKER_MAX_SPEAKERS] log, a step as decision_scale */
     float *voices;     /* [RILL_TRACKER_MAX_SPEAKERS][dim] posterior mean of the speaker, room subtracted */
     float *sums;       /* [RILL_TRACKER_MAX_SPEAKERS][dim] */
     float *heard;      /* [RILL_TRACKER_MAX_SPEAKERS][embedding_dim] */
     float *room;       /* [dim] */
-    float *turn_heard; /* [embedding_dim] */
+    float *turn_heard; /* [RILL_TRACKER_AT_ONCE][embedding_dim] */
     float *open_heard; /* [embedding_dim] */
     float *open_sums;  /* [dim] */
     rill_memory memory;
@@ -131,11 +147,18 @@ void rill_tracker_give_birth(const rill_voice_model *voices, rill_tracker_state 
 /* The slot of the step whose embedding tells of step: the embedding lags. */
 size_t rill_tracker_slot(const rill_voice_model *voices, const rill_tracker_state *self, uint64_t step);
 
+typedef struct rill_decision {
+    size_t who; /* the speaker's index, or speakers_count for the unknown voice */
+    float posterior;
+    size_t second; /* whose voice it would be else: a known speaker's index, or SIZE_MAX when there is none */
+    float second_posterior; /* among all but who */
+} rill_decision;
+
 /* Who speaks at step, as a forward-backward pass from the last decision to the last step heard sees it;
  * another than before only when that is change_odds times as likely, so that a turn is not cut to pieces by
- * doubt. Returns the speaker's index or speakers_count for the unknown voice; *posterior of that. */
-size_t rill_tracker_decide(const rill_voice_model *voices, rill_tracker_state *self,
-                           const rill_tracker_parts *at, uint64_t step, bool speech, float *posterior);
+ * doubt. */
+rill_decision rill_tracker_decide(const rill_voice_model *voices, rill_tracker_state *self,
+                                  const rill_tracker_parts *at, uint64_t step, bool speech);
 
 /* --- tracker_events.c --- */
 
@@ -143,14 +166,17 @@ size_t rill_tracker_decide(const rill_voice_model *voices, rill_tracker_state *s
 rill_event *rill_tracker_tell(const rill_voice_model *voices, rill_tracker_state *self, rill_event_kind kind,
                               uint32_t number);
 
-/* Tells the running turn, if there is one. */
-void rill_tracker_end_turn(const rill_voice_model *voices, rill_tracker_state *self,
-                           const rill_tracker_parts *at, uint64_t end);
+/* The running turn of that number, or NULL. */
+const rill_running_turn *rill_tracker_running(const rill_tracker_state *self, uint32_t number);
 
-/* Tells what changes with the step decided, at slot: it is number's, or RILL_NOBODY's. */
+/* Tells the running turns, if there are any. */
+void rill_tracker_end_turns(const rill_voice_model *voices, rill_tracker_state *self,
+                            const rill_tracker_parts *at, uint64_t end);
+
+/* Tells what changes with the step decided, at slot: it is those speakers'. */
 void rill_tracker_tell_step(const rill_voice_model *voices, rill_tracker_state *self,
-                            const rill_tracker_parts *at, uint64_t step, size_t slot, uint32_t number,
-                            float score);
+                            const rill_tracker_parts *at, uint64_t step, size_t slot,
+                            const rill_told told[RILL_TRACKER_AT_ONCE]);
 
 /* Tells up to most corrections: chunks whose label has changed and stayed so over settled groupings. A label
  * given up altogether is one correction of everything; parts of a chunk fused from several cannot be told

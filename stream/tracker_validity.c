@@ -21,7 +21,7 @@ static bool has_valid_speakers(const rill_tracker_state *self) {
         const rill_known_speaker *one = &self->speakers[k];
         if (one->number == RILL_NOBODY || one->number >= self->next_number || !is_text(one->name) ||
             !is_within(1, &one->belief, 0, 2) || !is_within(1, &one->count, 0, 1e9F) ||
-            !isfinite(one->offset))
+            !isfinite(one->offset) || !is_within(1, &one->recent, 0, 1.001F))
             return false;
         for (size_t j = 0; j < k; j++)
             if (self->speakers[j].number == one->number) return false;
@@ -57,9 +57,10 @@ bool rill_tracker_valid(const rill_voice_model *voices, const rill_tracker_setti
         self->settings.max_speakers != settings->max_speakers || self->settings.threshold != threshold ||
         self->step_seconds != voices->step_seconds || self->wait != wait ||
         self->ring != rill_tracker_ring_steps(voices, settings) || self->heard > UINT64_MAX / 2 ||
-        self->decided != (self->heard > wait ? self->heard - wait : 0) ||
-        (self->turn != RILL_NOBODY && self->turn_start >= self->decided))
+        self->decided != (self->heard > wait ? self->heard - wait : 0))
         return false;
+    for (size_t i = 0; i < RILL_TRACKER_AT_ONCE; i++)
+        if (self->turns[i].speaker != RILL_NOBODY && self->turns[i].start >= self->decided) return false;
     rill_tracker_parts at;
     rill_tracker_carve(voices, self->ring, (void *)(uintptr_t)bytes, &at); /* nothing is written */
     return has_valid_speakers(self) && has_valid_memory(self, &at.memory) && has_valid_queue(self) &&

@@ -76,6 +76,12 @@ static double number(reader *from, const char *key, double least, double most) {
     return least;
 }
 
+/* A number that older models lack. */
+static float real_or(reader *from, const char *key, double least, double most, float absent) {
+    if (from->status == RILL_OK && !rill_model_text(from->model, key)) return absent;
+    return (float)number(from, key, least, most);
+}
+
 static float real(reader *from, const char *key, double least, double most) {
     return (float)number(from, key, least, most);
 }
@@ -127,6 +133,11 @@ static void read_all(reader *from, rill_voice_model *voices) {
     voices->speech_reach = whole(from, "tracker.speech_reach_steps", 0, 100);
     voices->speech_clip = real(from, "tracker.speech_clip", 0.1, 100);
     voices->speech_threshold = real(from, "tracker.speech_threshold", -100, 100);
+    voices->speech_hold = real_or(from, "tracker.speech_hold", -100, 100, voices->speech_threshold);
+    voices->overlap_reach = (size_t)real_or(from, "tracker.overlap_reach_steps", 0, 100, 5);
+    voices->overlap_threshold = real_or(from, "tracker.overlap_threshold", -100, 100, 0);
+    voices->overlap_hold = real_or(from, "tracker.overlap_hold", -100, 100, voices->overlap_threshold);
+    voices->overlap_voice = real_or(from, "tracker.overlap_voice", 0, 10, 0.1F);
     voices->embedding_delay = whole(from, "tracker.embedding_delay_steps", 0, 100);
     voices->evidence_scale = real(from, "tracker.evidence_scale", 1e-4, 10);
     voices->decision_scale = voices->evidence_scale * real(from, "tracker.decision_factor", 0.01, 100);

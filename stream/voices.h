@@ -29,6 +29,12 @@ struct rill_voice_model {
     /* Speech: the clipped logits' mean over 2 · speech_reach + 1 steps against speech_threshold. */
     size_t speech_reach;
     float speech_clip, speech_threshold;
+    float speech_hold; /* the threshold while speech runs */
+    /* Two at once: the overlap logits' mean over 2 · overlap_reach + 1 steps against overlap_threshold, or
+     * against overlap_hold while two are told. */
+    size_t overlap_reach;
+    float overlap_threshold, overlap_hold;
+    float overlap_voice; /* power of a voice's likelihood when the second speaker is chosen */
 
     /* Deciding (units: natural logarithms, or steps). */
     size_t embedding_delay;               /* steps by which the embedding lags the speech it is about */

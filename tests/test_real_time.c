@@ -120,7 +120,7 @@ static void run_tracker(path *p) {
     for (int i = 0; i < 400; i++) { /* two voices and silence */
         p->embedding[0] = i % 50 < 25 ? 1 : 0;
         p->embedding[1] = i % 50 < 25 ? 0 : 1;
-        rill_tracker_step(p->voices, p->tracker, p->embedding, i % 100 < 80 ? 4 : -4);
+        rill_tracker_step(p->voices, p->tracker, p->embedding, i % 100 < 80 ? 4 : -4, i % 20 < 9 ? 3 : -3);
         while (rill_tracker_poll(p->tracker, &event)) p->events++;
     }
     rill_tracker_finish(p->voices, p->tracker, 16);

@@ -126,16 +126,20 @@ static void listen(void *tracker, story *told) {
     }
 }
 
-/* So many seconds of a voice, or of silence. */
-static void hear(void *tracker, story *told, const voice *who, double seconds) {
+/* So many seconds of a voice, or of silence; overlap is the logit of two speaking. */
+static void hear_with(void *tracker, story *told, const voice *who, double seconds, float overlap) {
     float embedding[DIM];
     for (long left = lround(seconds / step_seconds); left > 0; left--, told->steps++) {
         static const voice nobody = {{1}};
         say(who ? who : &nobody, embedding);
         cr_assert(rill_tracker_has_room(tracker));
-        rill_tracker_step(voices, tracker, embedding, who ? 4.0F : -6.0F);
+        rill_tracker_step(voices, tracker, embedding, who ? 4.0F : -6.0F, overlap);
         listen(tracker, told);
     }
+}
+
+static void hear(void *tracker, story *told, const voice *who, double seconds) {
+    hear_with(tracker, told, who, seconds, -INFINITY);
 }
 
 static void finish(void *tracker, story *told) {
@@ -191,6 +195,88 @@ Test(tracker, two_voices_are_two_speakers) {
     cr_assert_eq(label_at(&told, 24.5, 27.5), first);
     cr_assert_eq(label_at(&told, 28.5, 31.5), second);
     free(told.events);
+}
+
+/* Seconds within [from, to) that a label is told for. */
+static double told_for(const story *told, uint32_t label, double from, double to) {
+    double seconds = 0;
+    for (size_t i = 0; i < told->count; i++) {
+        const rill_event *e = &told->events[i];
+        if (e->kind == RILL_EVENT_TURN && e->speaker == label)
+            seconds += fmax(0, fmin(e->end, to) - fmax(e->start, from));
+    }
+    return seconds;
+}
+
+/* Each speaker's turns begin and end by turns, none within another of the same speaker. */
+static bool turns_alternate(const story *told) {
+    bool open[RILL_TRACKER_MAX_SPEAKERS + 1] = {false};
+    for (size_t i = 0; i < told->count; i++) {
+        const rill_event *e = &told->events[i];
+        if (e->kind == RILL_EVENT_CORRECTION) continue;
+        if (open[e->speaker] == (e->kind == RILL_EVENT_START)) return false;
+        open[e->speaker] = e->kind == RILL_EVENT_START;
+    }
+    for (size_t k = 0; k <= RILL_TRACKER_MAX_SPEAKERS; k++)
+        if (open[k]) return false;
+    return true;
+}
+
+Test(tracker, two_at_once_are_both_told) {
+    rill_tracker_settings settings = ordinary();
+    for (int overlaps = 0; overlaps < 2; overlaps++) {
+        void *tracker = open_tracker(&settings);
+        story told = {0};
+        random_seed(19);
+        voice a = make_voice(), b = make_voice();
+        for (int i = 0; i < 3; i++) { /* 24 s */
+            hear(tracker, &told, &a, 4);
+            hear(tracker, &told, &b, 4);
+        }
+        hear_with(tracker, &told, &a, 3, overlaps ? 4 : -INFINITY);
+        hear_with(tracker, &told, &b, 3, overlaps ? 4 : NAN); /* the same two, the other one louder */
+        hear(tracker, &told, &a, 4);
+        finish(tracker, &told);
+        const uint32_t first = label_at(&told, 16.5, 19.5), second = label_at(&told, 20.5, 23.5);
+        cr_assert(first && second && first != second);
+        cr_assert_gt(told_for(&told, first, 24, 27), 2.5);
+        cr_assert_gt(told_for(&told, second, 27, 30), 2.5);
+        const double beside = told_for(&told, second, 24.5, 26.5), alone = told_for(&told, second, 31, 34);
+        if (overlaps) cr_assert_gt(beside, 1.9);
+        if (!overlaps) cr_assert_lt(beside, 0.1);
+        cr_assert_lt(alone, 0.1);
+        cr_assert(turns_alternate(&told));
+        free(told.events);
+    }
+}
+
+/* Whatever the overlap logits are, every turn begins and ends once, at most two run at a time, and the queue
+ * holds all of it. */
+Test(tracker, random_overlap_tells_at_most_two) {
+    rill_tracker_settings settings = ordinary();
+    for (uint64_t seed = 20; seed < 26; seed++) {
+        void *tracker = open_tracker(&settings);
+        story told = {0};
+        voice cast[4];
+        random_seed(seed);
+        for (size_t i = 0; i < 4; i++) cast[i] = make_voice();
+        while ((double)told.steps * step_seconds < 120) {
+            float logit = random_below(9) ? (float)(8 * random_uniform() - 4) : NAN;
+            hear_with(tracker, &told, &cast[random_below(4)], 2 * random_uniform(), logit);
+            if (!random_below(3)) hear(tracker, &told, NULL, random_uniform());
+        }
+        double end = (double)told.steps * step_seconds;
+        finish(tracker, &told);
+        cr_assert(turns_alternate(&told), "seed %llu", (unsigned long long)seed);
+        for (double t = 0.02; t < end; t += step_seconds) {
+            size_t speaking = 0;
+            for (size_t i = 0; i < told.count; i++)
+                speaking += told.events[i].kind == RILL_EVENT_TURN && told.events[i].start <= t &&
+                            t < told.events[i].end;
+            cr_assert_leq(speaking, 2, "seed %llu at %g s", (unsigned long long)seed, t);
+        }
+        free(told.events);
+    }
 }
 
 Test(tracker, silence_tells_nothing) {
@@ -348,7 +434,7 @@ Test(tracker, vectors_that_are_no_voice_are_no_speech) {
                 for (size_t d = 0; d < info->embedding_dim; d++) embedding[d] = bad[i / 2];
             if (i > 0 && i % 2) logit = 5;
             if (i > 0 && !(i % 2)) logit = isfinite(bad[i / 2 - 1]) ? -50 : bad[i / 2 - 1];
-            rill_tracker_step(voices, tracker, embedding, logit);
+            rill_tracker_step(voices, tracker, embedding, logit, -INFINITY);
             listen(tracker, &told);
         }
         hear(tracker, &told, &b, 5);
@@ -502,7 +588,8 @@ Test(tracker, a_step_allocates_nothing) {
     for (int step = 0; step < 3000; step++) {
         float embedding[DIM];
         say(&cast[step / 70 % 3], embedding);
-        rill_tracker_step(voices, tracker, embedding, step % 90 < 80 ? 4.0F : -6.0F);
+        rill_tracker_step(voices, tracker, embedding, step % 90 < 80 ? 4.0F : -6.0F,
+                          step % 20 < 9 ? 3.0F : -3.0F);
         while (rill_tracker_poll(tracker, &event)) events++;
     }
     cr_assert_eq(allocations, before);

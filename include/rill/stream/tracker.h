@@ -68,11 +68,13 @@ RILL_API bool rill_tracker_valid(const rill_voice_model *voices, const rill_trac
 RILL_API uint32_t rill_tracker_enroll(const rill_voice_model *voices, void *tracker, const char *name,
                                       const float *embedding, double seconds);
 
-/* One step: embedding [embedding_dim] of unit length and the speech logit. A vector that is zero or not
- * finite counts as no speech. At most RILL_TRACKER_EVENTS_PER_STEP events are added. Real-time safe. */
+/* One step: embedding [embedding_dim] of unit length, the logit that someone speaks, and the logit that two
+ * or more do: −∞ (or NaN) when the model cannot tell. A vector that is zero or not finite counts as no
+ * speech. Two speakers at most are told at once. At most RILL_TRACKER_EVENTS_PER_STEP events are added.
+ * Real-time safe. */
 #define RILL_TRACKER_EVENTS_PER_STEP 8
 RILL_API void rill_tracker_step(const rill_voice_model *voices, void *tracker, const float *embedding,
-                                float speech_logit);
+                                float speech_logit, float overlap_logit);
 
 /* Decides all that still waits, as at the end of a recording; turns end at end_seconds at the latest. */
 RILL_API void rill_tracker_finish(const rill_voice_model *voices, void *tracker, double end_seconds);
