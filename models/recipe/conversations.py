@@ -1,11 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Made conversations with known turns, from single-speaker recordings, room responses and noises.
 
+    conversations.py DATA OUT        writes OUT/train and OUT/dev: NAME.wav, NAME.rttm, and conv.tsv with their styles
+
 Turns of 0.5 to 12 s, pauses, interjections, overlaps, late comers and long absences; most rooms are shared by all
-speakers, as rooms are. Dev voices are also taken a tenth faster and slower, as further voices."""
+speakers, as rooms are. Dev voices are also taken a tenth faster and slower, as further voices. Styles: dry; room;
+meeting (far, many overlaps, pauses); table (as at a table with a microphone in the middle: short turns and backchannels
+of unlike loudness, long silences, knocks and rustles that nobody said)."""
 import collections
 import csv
 import os
+import sys
 
 import numpy as np
 import soundfile
@@ -77,10 +82,22 @@ def speech(corpus, voice, seconds, rng):
     return np.concatenate(out)
 
 
+def knocks(corpus, samples, rng):
+    """Adds short noises, about one in six seconds, as loud as what is said."""
+    loud = np.sqrt((samples[abs(samples) > 1e-3] ** 2).mean())
+    for _ in range(rng.poisson(len(samples) / RATE / 6)):
+        noise = corpus.audio(corpus.noises[rng.integers(len(corpus.noises))])
+        length = int(rng.uniform(0.05, 0.8) * RATE)
+        begin, at = rng.integers(max(1, len(noise) - length)), rng.integers(len(samples) - length)
+        x = noise[begin : begin + length] * np.hanning(len(noise[begin : begin + length]))
+        level = 10 ** (rng.uniform(-15, 5) / 20) * loud / max(1e-6, np.sqrt((x**2).mean()))
+        samples[at : at + len(x)] += (x * level).astype(np.float32)
+
+
 def conversation(corpus, seed, voices, speakers, seconds, style):
-    """samples, [(start, end, speaker)]; style dry, room or meeting (far, many overlaps, pauses)"""
+    """samples, [(start, end, speaker)]"""
     rng = np.random.default_rng(seed)
-    meeting = style == "meeting"
+    meeting, table = style in ("meeting", "table"), style == "table"
     paths = list(dict.fromkeys(path for path, _ in voices))
     chosen, cast = [paths[i] for i in rng.permutation(len(paths))[:speakers]], []
     while len(chosen) < speakers:
@@ -97,6 +114,8 @@ def conversation(corpus, seed, voices, speakers, seconds, style):
     median = rng.choice([1.0, 1.6, 2.5] if meeting else [1.5, 2.5, 4.0])
     overlap = rng.uniform(0.3, 0.7) if meeting else rng.uniform(0.05, 0.3)
     pause = rng.uniform(0.2, 1.2) * (2 if meeting else 1)
+    if table:
+        median, overlap, pause = rng.choice([0.7, 1.2, 2.5]), rng.uniform(0.3, 0.9), rng.uniform(0.5, 4)
 
     def add(who, at, x):
         x, length = x * gains[who], len(x)
@@ -135,36 +154,59 @@ def conversation(corpus, seed, voices, speakers, seconds, style):
             short = speech(corpus, cast[other], rng.uniform(0.4, 1.0), rng)[: int(1.2 * RATE)]
             add(other, at + rng.uniform(0.2, max(0.3, duration - 1)), short)
         if rng.random() < overlap and last >= 0:
-            gap = -min(duration * 0.4, rng.uniform(0.1, 1.5))
+            gap = -min(duration * (0.8 if table else 0.4), rng.uniform(0.1, 3 if table else 1.5))
         else:
             gap = rng.exponential(pause) if rng.random() < 0.8 else rng.uniform(0, 0.15)
         at, last = at + duration + gap, who
     samples = samples[: int(seconds * RATE)]
+    if table:
+        knocks(corpus, samples, rng)
     if style != "dry" or rng.random() < 0.4:
         noise = corpus.audio(corpus.noises[rng.integers(len(corpus.noises))])
         noise = np.tile(noise, len(samples) // len(noise) + 1)[: len(samples)]
         loud = (samples[abs(samples) > 1e-3] ** 2).mean()
-        samples = samples + noise * np.sqrt(loud / max(1e-12, (noise**2).mean()) * 10 ** (-rng.uniform(12, 25) / 10))
+        samples = samples + noise * np.sqrt(loud / max(1e-12, (noise**2).mean()) * 10 ** (-rng.uniform(6 if table else 12, 25) / 10))
     samples = samples * (0.5 / max(1e-6, np.percentile(abs(samples), 99.9))) * 10 ** (rng.uniform(-15, 0) / 20)
     return np.clip(samples, -1, 1).astype(np.float32), [(a, min(b, seconds), s) for a, b, s in turns if a < seconds]
 
 
 def training_set(corpus):
-    """110 conversations of 3 minutes from the train split"""
+    """(style, conversation): 110 of 3 minutes from the train split"""
     so, ls, ar, vc = (corpus.voices("train", name) for name in ("speechocean", "librispeech", "arabicsc", "vctk"))
     rng = np.random.default_rng(7)
     for k in range(110):
         voices = [so, ls, so, ls, vc, ar, so, ls, so + ls + vc][k % 9]
         style = ["dry", "room", "room", "meeting"][k % 4]
-        yield conversation(corpus, 5000 + k, voices, int(rng.integers(3, 9)), 180.0, style)
+        yield style, conversation(corpus, 5000 + k, voices, int(rng.integers(3, 9)), 180.0, style)
 
 
 def tuning_set(corpus):
-    """72 conversations of 90 s to 11 minutes from the dev split, at three speeds"""
+    """(style, conversation): 72 of 90 s to 11 minutes from the dev split, at three speeds, then 36 at tables"""
     so, ls = (corpus.voices("dev", name, (0, 1, 2)) for name in ("speechocean", "librispeech"))
     rng = np.random.default_rng(7)
     for k in range(72):
         style = ["dry", "room", "room", "meeting"][k % 4]
         speakers, seconds = int(rng.integers(2, 7)), float(rng.choice([90, 150, 200])) if k % 12 != 11 else 660.0
         seconds = min(seconds, 120.0) if style == "meeting" else seconds
-        yield conversation(corpus, 1000 + k, [so, ls, so + ls][k % 3], speakers, seconds, style)
+        yield style, conversation(corpus, 1000 + k, [so, ls, so + ls][k % 3], speakers, seconds, style)
+    for k in range(36):
+        yield "table", conversation(corpus, 2000 + k, [so, ls, so + ls][k % 3], int(rng.integers(2, 6)), 60.0, "table")
+
+
+def write(folder, conversations):
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "conv.tsv"), "w") as table:
+        table.write("path\tsplit\tkind\n")
+        for k, (style, (samples, turns)) in enumerate(conversations):
+            name = f"{style}{k:03}"
+            soundfile.write(os.path.join(folder, name + ".wav"), samples, RATE, subtype="PCM_16")
+            with open(os.path.join(folder, name + ".rttm"), "w") as file:
+                for start, end, speaker in sorted(turns):
+                    file.write(f"SPEAKER {name} 1 {start:.3f} {end - start:.3f} <NA> <NA> {speaker} <NA> <NA>\n")
+            table.write(f"{name}.wav\t{os.path.basename(folder)}\t{style}\n")
+
+
+if __name__ == "__main__":
+    data, out = sys.argv[1:]
+    write(os.path.join(out, "dev"), tuning_set(Corpus(data)))
+    write(os.path.join(out, "train"), training_set(Corpus(data)))

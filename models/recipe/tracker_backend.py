@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""Makes the tracker's tensors for a model: tracker_backend.py MODEL DATA OUT.npz
+"""Makes the tracker's tensors for a model: tracker_backend.py TRAIN OUT.npz OUT.json
 
-DATA is a folder of single-speaker recordings with manifest.tsv, segments.tsv and aug.tsv (see conversations.py).
-Needs numpy, scipy, numba, soundfile; about ten minutes on one core.
+TRAIN is a folder of conversations of the train split (conversations.py) with their steps beside them, NAME.steps and
+NAME.rttm (cached_tracker encode). Needs numpy, scipy.
 
-Conversations are made from the train split and encoded as they would be heard, context and all. Steps at least
+The conversations are encoded as they would be heard, context and all. Steps at least
 0.3 s into a turn of one speaker alone give
   W   scatter of steps around their speaker's mean,
   B   scatter of speakers around their conversation's mean (noise of the means taken off),
   C   scatter of the conversations' means: rooms, noises, microphones.
-The projection makes W the identity and B diagonal; what is kept of
+OUT.json receives the usual length of a mean of embeddings. The projection makes W the identity and B diagonal; what is kept of
 C is its diagonal there."""
+import json
 import sys
 
 import numpy as np
 from scipy.linalg import eigh
 
-from conversations import Corpus, training_set
-from encoder import Encoder
+from cached_steps import folder
 
 
 def truth(turns, steps, step_seconds):
@@ -56,12 +56,11 @@ def seconds_scatter(embeddings, who, chunk=25, skip=10):
     return scatter, freedom
 
 
-def backend(encoder, conversations):
-    dim = int(encoder.meta["embedding_dim"])
-    within, steps_count, second, second_count, means = np.zeros((dim, dim)), 0, np.zeros((dim, dim)), 0, []
-    for samples, turns in conversations:
-        e, logits = encoder(samples)
-        active = truth(turns, len(e), encoder.step_seconds)
+def backend(conversations):
+    within, steps_count, second, second_count, means, lengths = 0, 0, 0, 0, [], []
+    for of in conversations:
+        e, logits = of.embeddings, of.speech
+        active = truth(of.turns, len(e), of.step_seconds)
         who = alone(active, logits)
         scatter, freedom = seconds_scatter(e, who)
         second += scatter
@@ -76,6 +75,7 @@ def backend(encoder, conversations):
             if len(x) < 60:
                 continue
             here.append((x.mean(0), 20 / len(x)))
+            lengths.append(np.linalg.norm(here[-1][0]))
             x = x[::3] - x.mean(0)
             within += x.T @ x
             steps_count += len(x)
@@ -83,7 +83,7 @@ def backend(encoder, conversations):
             means.append((np.array([m for m, _ in here]), np.array([v for _, v in here])))
     within, second = within / steps_count, second / second_count
     centres = np.array([m.mean(0) for m, _ in means])
-    scatter, freedom = np.zeros((dim, dim)), 0
+    scatter, freedom = 0, 0
     for m, _ in means:
         scatter += (m - m.mean(0)).T @ (m - m.mean(0))
         freedom += len(m) - 1
@@ -93,7 +93,8 @@ def backend(encoder, conversations):
     value, vector = eigh(between, within)
     order = np.argsort(-value)
     vector = vector[:, order]
-    return {
+    keys = {"tracker": {"pooled_length": round(float(np.mean(lengths)), 4)}}
+    return keys, {
         "tracker.projection": vector.T,
         "tracker.mean": centres.mean(0),
         "tracker.between": np.maximum(value[order], 1e-4),
@@ -102,8 +103,10 @@ def backend(encoder, conversations):
 
 
 if __name__ == "__main__":
-    model, data, out = sys.argv[1:]
-    tensors = backend(Encoder(model), training_set(Corpus(data)))
+    source, out, out_keys = sys.argv[1:]
+    keys, tensors = backend(folder(source))
+    with open(out_keys, "w") as file:
+        json.dump(keys, file)
     np.savez(out, **{name: np.ascontiguousarray(x, np.float32) for name, x in tensors.items()})
     for name, x in tensors.items():
         print(name, x.shape, float(np.abs(x).max()))
