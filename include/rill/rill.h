@@ -8,7 +8,9 @@
 #include <rill/feature_map.h>
 #include <rill/gradient.h>
 #include <rill/graph_attention.h>
+#include <rill/linear_window.h>
 #include <rill/position.h>
+#include <rill/relative_position.h>
 #include <rill/rollback.h>
 #include <rill/saved_state.h>
 #include <rill/scores.h>
