@@ -355,7 +355,7 @@ Test(encoder, meets_the_golden_values_between_its_layers) {
         rill_dense_run(model, &model->input, 1, wanted.log_mel + t * model->input.inputs, work.hidden);
         rill_norm_run(model, &model->input_norm, 1, work.hidden, work.hidden);
         input = worse(input, largest_difference(dim, work.hidden, wanted.input_projection + t * dim));
-        rill_layer_run(model, &model->layers[0], encoder, 1, work);
+        rill_layer_run(model, &model->layers[0], 0, &(rill_stream_rows){1, 1, &encoder}, work);
         layer = worse(layer, largest_difference(dim, work.hidden, wanted.layer_0 + t * dim));
     }
     printf("golden input projection within %.2g, layer 0 within %.2g\n", input, layer);
@@ -530,6 +530,80 @@ Test(encoder, a_value_that_is_not_finite_leaves_no_trace) {
     rill_model_close(model);
 }
 
+/* Streams of different histories, one step together and each alone. */
+static double check_batch(const rill_model *model, size_t count) {
+    double worst = 0;
+    const rill_model_info *info = rill_model_get_info(model);
+    void **together = calloc(count + 1, sizeof *together);
+    recording batch = recording_random(model, count + 1), alone = recording_new(model, count + 1);
+    memcpy(alone.log_mel, batch.log_mel, (count + 1) * batch.inputs * sizeof(float));
+    bool *refused = calloc(count + 1, sizeof *refused);
+    void *state = malloc(info->state_size);
+    for (size_t s = 0; s < count; s++) {
+        together[s] = new_encoder(model);
+        recording before = recording_random(model, random_size(0, 6));
+        run(model, together[s], &before, 0, before.steps, false);
+        recording_free(&before);
+        refused[s] = random_below(4) == 0;
+        if (refused[s]) batch.log_mel[s * batch.inputs + random_below(batch.inputs)] = NAN;
+        memcpy(alone.log_mel + s * batch.inputs, batch.log_mel + s * batch.inputs,
+               batch.inputs * sizeof(float));
+    }
+    void **singles = calloc(count + 1, sizeof *singles);
+    for (size_t s = 0; s < count; s++) {
+        singles[s] = new_encoder(model);
+        memcpy(singles[s], together[s], info->state_size);
+        memcpy(state, together[s], info->state_size);
+        run(model, singles[s], &alone, s, s + 1, true);
+        if (refused[s]) cr_assert_arr_eq(singles[s], state, info->state_size);
+    }
+    rill_encoder_step_batch(model, count, together, batch.log_mel, batch.embeddings, batch.logits,
+                            batch.overlap);
+    for (size_t s = 0; s < count; s++) {
+        if (refused[s]) {
+            expect_refused_row(&batch, s);
+            cr_assert_arr_eq(together[s], singles[s], info->state_size);
+            continue;
+        }
+        const float *a = together[s], *b = singles[s];
+        for (size_t i = 0; i < info->state_size / sizeof *a; i++)
+            worst = worse(worst, fabs((double)a[i] - (double)b[i]) / (1 + fabs((double)b[i])));
+        worst = worse(worst, largest_difference(batch.dim, batch.embeddings + s * batch.dim,
+                                                alone.embeddings + s * batch.dim));
+        worst = worse(worst, fabs((double)batch.logits[s] - (double)alone.logits[s]) /
+                                 (1 + fabs((double)alone.logits[s])));
+        if (info->has_overlap)
+            worst = worse(worst, fabs((double)batch.overlap[s] - (double)alone.overlap[s]) /
+                                     (1 + fabs((double)alone.overlap[s])));
+        else
+            cr_assert(batch.overlap[s] == -INFINITY && alone.overlap[s] == -INFINITY);
+    }
+    for (size_t s = 0; s < count; s++) free(together[s]), free(singles[s]);
+    free(together), free(singles), free(refused), free(state);
+    recording_free(&batch), recording_free(&alone);
+    return worst;
+}
+
+Test(encoder, streams_stepped_together_go_as_each_alone) {
+    double worst = 0;
+    random_seed(SEED);
+    printf("seed %llu\n", (unsigned long long)SEED);
+    for (size_t trial = 0; trial < 30; trial++) {
+        const model_sizes sizes = random_sizes();
+        const uint64_t seed = random_bits();
+        rill_model *model = open_random(&sizes, seed);
+        random_seed(seed);
+        worst = worse(worst, check_batch(model, trial < 2 ? trial : random_size(1, 40)));
+        rill_model_close(model);
+    }
+    rill_model *model = open_shipped();
+    const double shipped = worse(check_batch(model, 16), check_batch(model, 37));
+    printf("together and alone within %.2g, of the shipped model %.2g\n", worst, shipped);
+    cr_expect_leq(worst, 2 * ROUNDING); /* both are as near to the definition */
+    cr_expect_leq(shipped, 1e-5);
+    rill_model_close(model);
+}
+
 /* No finite value, of whatever size, may leave the state anything but finite. */
 Test(encoder, stays_finite_on_huge_inputs) {
     rill_model *model = open_shipped();
@@ -575,15 +649,17 @@ Test(encoder, step_and_prefill_do_not_allocate) {
     random_seed(SEED);
     recording of = recording_random(model, 100);
     of.log_mel[7] = NAN;
-    void *encoder = new_encoder(model);
+    void *encoder = new_encoder(model), *other = new_encoder(model);
     const size_t before = allocations;
     cr_assert_gt(before, 4, "the counter does not count");
     run(model, encoder, &of, 0, 30, true);
     run(model, encoder, &of, 30, 100, false);
+    rill_encoder_step_batch(model, 2, (void *const[]){encoder, other}, of.log_mel, of.embeddings, of.logits,
+                            of.overlap);
     rill_encoder_reset(model, encoder);
     const size_t after = allocations;
     cr_assert_eq(after, before);
-    free(encoder);
+    free(encoder), free(other);
     recording_free(&of);
     rill_model_close(model);
 #else

@@ -93,6 +93,15 @@ RILL_API void rill_encoder_step(const rill_model *model, void *encoder, const fl
 RILL_API void rill_encoder_prefill(const rill_model *model, void *encoder, size_t steps, const float *log_mel,
                                    float *embeddings, float *speech_logits, float *overlap_logits);
 
+/* A step of each of count streams, all different, for one reading of the weights: encoders [count], log_mel
+ * [count][frames_per_step][mel_bands] → embeddings [count][embedding_dim], speech_logits [count],
+ * overlap_logits [count] or NULL. Agrees with single steps to rounding (1e-5); a stream whose step is refused
+ * is left out, and the others do not notice. Works in the workspaces that the encoders bring along. Real-time
+ * safe. */
+RILL_API void rill_encoder_step_batch(const rill_model *model, size_t count, void *const *encoders,
+                                      const float *log_mel, float *embeddings, float *speech_logits,
+                                      float *overlap_logits);
+
 #ifdef __cplusplus
 }
 #endif

@@ -92,32 +92,51 @@ static void give_out(const rill_model *model, size_t length, const size_t taken[
         give_logits(model, &model->overlap, length, taken, work.normed, to.overlap_logits);
 }
 
-static void run_chunk(const rill_model *model, void *encoder, size_t steps, const float *log_mel,
-                      outputs to) {
-    const size_t layer_size = rill_layer_state_size(model);
-    unsigned char *state = encoder;
-    const rill_workspace work = rill_workspace_at(&model->info, state + model->info.state_size);
+/* rows ≤ RILL_ENCODER_CHUNK steps of one stream, or of as many streams: those of encoders[0 … streams − 1].
+ * The first one's workspace is worked in. */
+static void run_chunk(const rill_model *model, size_t streams, void *const *encoders, size_t rows,
+                      const float *log_mel, outputs to) {
+    unsigned char *states[RILL_ENCODER_CHUNK] = {encoders[0]};
+    const rill_workspace work = rill_workspace_at(&model->info, states[0] + model->info.state_size);
     size_t taken[RILL_ENCODER_CHUNK];
-    give_nothing(model, steps, to);
-    const size_t length = take_in(model, steps, log_mel, work, taken);
+    give_nothing(model, rows, to);
+    const size_t length = take_in(model, rows, log_mel, work, taken);
     if (length == 0) return;
+    for (size_t i = 0; streams > 1 && i < length; i++) states[i] = encoders[taken[i]];
+    const rill_stream_rows kept = {streams > 1 ? length : 1, streams > 1 ? 1 : length, states};
     for (size_t i = 0; i < model->info.layers; i++)
-        rill_layer_run(model, &model->layers[i], state + i * layer_size, length, work);
+        rill_layer_run(model, &model->layers[i], i * rill_layer_state_size(model), &kept, work);
     give_out(model, length, taken, work, to);
+}
+
+static size_t chunk_of(size_t rows) {
+    return rows < RILL_ENCODER_CHUNK ? rows : RILL_ENCODER_CHUNK;
 }
 
 void rill_encoder_prefill(const rill_model *model, void *encoder, size_t steps, const float *log_mel,
                           float *embeddings, float *speech_logits, float *overlap_logits) {
     const outputs to = {embeddings, speech_logits, overlap_logits};
     assert(model && encoder && (steps == 0 || (log_mel && embeddings && speech_logits)));
-    for (size_t done = 0; done < steps;) {
-        size_t now = steps - done < RILL_ENCODER_CHUNK ? steps - done : RILL_ENCODER_CHUNK;
-        run_chunk(model, encoder, now, log_mel + done * model->input.inputs, outputs_from(model, to, done));
-        done += now;
+    for (size_t done = 0, now; done < steps; done += now) {
+        now = chunk_of(steps - done);
+        run_chunk(model, 1, &encoder, now, log_mel + done * model->input.inputs,
+                  outputs_from(model, to, done));
     }
 }
 
 void rill_encoder_step(const rill_model *model, void *encoder, const float *log_mel, float *embedding,
                        float *speech_logit, float *overlap_logit) {
     rill_encoder_prefill(model, encoder, 1, log_mel, embedding, speech_logit, overlap_logit);
+}
+
+void rill_encoder_step_batch(const rill_model *model, size_t count, void *const *encoders,
+                             const float *log_mel, float *embeddings, float *speech_logits,
+                             float *overlap_logits) {
+    const outputs to = {embeddings, speech_logits, overlap_logits};
+    assert(model && (count == 0 || (encoders && log_mel && embeddings && speech_logits)));
+    for (size_t done = 0, now; done < count; done += now) {
+        now = chunk_of(count - done);
+        run_chunk(model, now, encoders + done, now, log_mel + done * model->input.inputs,
+                  outputs_from(model, to, done));
+    }
 }

@@ -65,40 +65,62 @@ static void add_dense(const rill_model *model, const rill_packed_dense *dense, s
     for (size_t i = 0; i < length * dense->outputs; i++) hidden[i] += scratch[i];
 }
 
+/* output = attention(queries, keys, values) of each stream; log_decay [heads] */
+static void attend_streams(const rill_model *model, const float *log_decay, size_t layer_offset,
+                           const rill_stream_rows *rows, const float *queries, const float *keys,
+                           const float *values, float *output) {
+    for (size_t s = 0; s < rows->streams; s++) {
+        const size_t first = s * rows->steps * model->info.model_dim;
+        const rill_sequence sequence = {.length = rows->steps,
+                                        .queries = queries + first,
+                                        .keys = keys + first,
+                                        .values = values + first,
+                                        .log_decay = log_decay};
+        rill_attention_chunkwise(&model->attention, rows->states[s] + layer_offset, &sequence,
+                                 output + first);
+    }
+}
+
 /* h += output · attention(φ(query · a), φ(key · a), value · a), a = norm(h) */
-static void attend(const rill_model *model, const rill_layer_weights *layer, void *state, size_t length,
-                   rill_workspace work) {
-    const size_t count = length * model->info.model_dim;
+static void attend(const rill_model *model, const rill_layer_weights *layer, size_t layer_offset,
+                   const rill_stream_rows *rows, rill_workspace work) {
+    const size_t length = rows->streams * rows->steps, count = length * model->info.model_dim;
     float *queries = work.wide, *keys = queries + count, *values = keys + count, *output = values + count;
     rill_norm_run(model, &layer->attention_norm, length, work.hidden, work.normed);
     rill_dense_run(model, &layer->query, length, work.normed, queries);
     rill_dense_run(model, &layer->key, length, work.normed, keys);
     rill_dense_run(model, &layer->value, length, work.normed, values);
     rill_feature_map_elu1(2 * count, queries, queries); /* the keys lie behind the queries */
-    const rill_sequence sequence = {
-        .length = length, .queries = queries, .keys = keys, .values = values, .log_decay = layer->log_decay};
-    rill_attention_chunkwise(&model->attention, state, &sequence, output);
+    attend_streams(model, layer->log_decay, layer_offset, rows, queries, keys, values, output);
     add_dense(model, &layer->attention_output, length, output, work.normed, work.hidden);
 }
 
-/* h += project · silu(depthwise(u[:dim] · sigmoid(u[dim:]))), u = expand · norm(h); history
+/* y = depthwise(u[:dim] · sigmoid(u[dim:])) of one stream; u [steps][2 dim], y [steps][dim]; history
  * [convolution_kernel − 1][model_dim] holds the inputs before these. */
-static void convolve(const rill_model *model, const rill_layer_weights *layer, float *history, size_t length,
-                     rill_workspace work) {
-    const rill_kernels *kernels = model->kernels;
+static void convolve_stream(const rill_model *model, const rill_layer_weights *layer, float *history,
+                            size_t steps, const float *u, float *window, float *y) {
     const size_t dim = model->info.model_dim, taps = model->info.convolution_kernel;
     const size_t kept = (taps - 1) * dim;
+    memcpy(window, history, kept * sizeof *history);
+    for (size_t t = 0; t < steps; t++, u += 2 * dim)
+        model->kernels->gate(dim, u, u + dim, window + kept + t * dim);
+    memcpy(history, window + steps * dim, kept * sizeof *history);
+    model->kernels->depthwise(steps, dim, taps, window, layer->depthwise_weight, layer->depthwise_bias, y);
+}
+
+/* h += project · silu(convolution(expand · norm(h))) */
+static void convolve(const rill_model *model, const rill_layer_weights *layer, size_t layer_offset,
+                     const rill_stream_rows *rows, rill_workspace work) {
+    const size_t dim = model->info.model_dim, length = rows->streams * rows->steps;
     rill_norm_run(model, &layer->convolution_norm, length, work.hidden, work.normed);
     rill_dense_run(model, &layer->convolution_expand, length, work.normed, work.wide);
-    memcpy(work.window, history, kept * sizeof *history);
-    for (size_t t = 0; t < length; t++) {
-        const float *row = work.wide + t * 2 * dim;
-        kernels->gate(dim, row, row + dim, work.window + kept + t * dim);
+    for (size_t s = 0; s < rows->streams; s++) {
+        const size_t first = s * rows->steps * dim;
+        unsigned char *history = rows->states[s] + layer_offset + attention_size(model);
+        convolve_stream(model, layer, (float *)(void *)history, rows->steps, work.wide + 2 * first,
+                        work.window, work.normed + first);
     }
-    memcpy(history, work.window + length * dim, kept * sizeof *history);
-    kernels->depthwise(length, dim, taps, work.window, layer->depthwise_weight, layer->depthwise_bias,
-                       work.normed);
-    kernels->silu(length * dim, work.normed, work.normed);
+    model->kernels->silu(length * dim, work.normed, work.normed);
     add_dense(model, &layer->convolution_project, length, work.normed, work.wide, work.hidden);
 }
 
@@ -111,11 +133,10 @@ static void feed_forward(const rill_model *model, const rill_layer_weights *laye
     add_dense(model, &layer->feed_forward_project, length, work.wide, work.normed, work.hidden);
 }
 
-void rill_layer_run(const rill_model *model, const rill_layer_weights *layer, void *state, size_t length,
-                    rill_workspace work) {
-    assert(length <= RILL_ENCODER_CHUNK);
-    unsigned char *history = (unsigned char *)state + attention_size(model);
-    attend(model, layer, state, length, work);
-    convolve(model, layer, (float *)(void *)history, length, work);
-    feed_forward(model, layer, length, work);
+void rill_layer_run(const rill_model *model, const rill_layer_weights *layer, size_t layer_offset,
+                    const rill_stream_rows *rows, rill_workspace work) {
+    assert(rows->streams * rows->steps <= RILL_ENCODER_CHUNK);
+    attend(model, layer, layer_offset, rows, work);
+    convolve(model, layer, layer_offset, rows, work);
+    feed_forward(model, layer, rows->streams * rows->steps, work);
 }

@@ -26,9 +26,16 @@ rill_workspace rill_workspace_at(const rill_model_info *info, void *memory);
 /* Bytes of one layer's state: the attention's, then the convolution's last convolution_kernel − 1 inputs. */
 size_t rill_layer_state_size(const rill_model *model);
 
-/* Takes length ≤ RILL_ENCODER_CHUNK rows of work.hidden through the layer, and its state along. */
-void rill_layer_run(const rill_model *model, const rill_layer_weights *layer, void *state, size_t length,
-                    rill_workspace work);
+/* Whose rows a call works on: steps of each stream, one behind the other; together ≤ RILL_ENCODER_CHUNK. */
+typedef struct rill_stream_rows {
+    size_t streams, steps;
+    unsigned char *const *states; /* [streams] */
+} rill_stream_rows;
+
+/* Takes the rows of work.hidden through the layer, and its states along: they begin layer_offset bytes into
+ * those of the streams. */
+void rill_layer_run(const rill_model *model, const rill_layer_weights *layer, size_t layer_offset,
+                    const rill_stream_rows *rows, rill_workspace work);
 
 void rill_dense_run(const rill_model *model, const rill_packed_dense *dense, size_t length, const float *x,
                     float *y);

@@ -16,6 +16,10 @@ INLINE bits load_words(const uint32_t *from) {
     return v;
 }
 
+/* One frame is bound by reading the weights: those so many bytes ahead are fetched meanwhile, beyond the end
+ * of a layer too, where in a model the next one begins. */
+enum { packed_ahead = 1024 };
+
 enum {
     packed_step = 4, /* inputs taken at a time: a word of any type */
     packed_frames_max = many_registers && lanes == 16 ? 8 : 4,
@@ -59,6 +63,8 @@ INLINE void packed_tile(rill_weight_type type, size_t frames, size_t sets, size_
         for (size_t k = 0; k < packed_step; k++) {
             if (k % in_word == 0) {
                 for (size_t c = 0; c < wide; c++) word[c] = load_words(words + c * lanes);
+                for (size_t line = 0; frames == 1 && line < RILL_PACKED_COLUMNS; line += 16)
+                    __builtin_prefetch((const void *)((uintptr_t)(words + line) + packed_ahead));
                 words += RILL_PACKED_COLUMNS;
             }
             packed_input(type, frames, wide, word, k % in_word, rows, i + k, total[k % sets]);

@@ -32,6 +32,7 @@ static void run(const rill_model *model) {
     void *encoder = allocate(rill_encoder_size(model)), *before = allocate(info->state_size);
     rill_encoder_init(model, encoder);
     rill_encoder_prefill(model, encoder, steps, log_mel, embeddings, logits, overlap);
+    rill_encoder_step_batch(model, 1, &encoder, log_mel, embeddings, logits, overlap);
     memcpy(before, encoder, info->state_size);
     log_mel[inputs - 1] = NAN;
     rill_encoder_step(model, encoder, log_mel, embeddings, logits, overlap);
