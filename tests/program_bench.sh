@@ -14,7 +14,7 @@ figures() {
     [ ! -s wrong ] || { fail "not so: $1"; sed 's/^/    /' wrong >&2; }
 }
 
-for bench in stream kernels attention paper; do
+for bench in stream kernels attention paper machine report; do
     run 0 bench $bench --help
     told "^Usage: rill bench $bench"
     told '--json'
@@ -79,6 +79,42 @@ made=$(sed -n 2p out | cut -d, -f11)
 awk "BEGIN { exit !($summed > $made / 2 && $summed < $made * 2) }" || fail "$summed s summed up, $made s made"
 run 2 bench paper --data imagenet
 run 2 bench paper --steps 2
+
+# the report: from rows alone, nothing is run; pictures where cairo was there to build with
+run 0 bench machine --json
+told '^\{"bench": "machine", "processor": '
+cp out rows.jsonl
+run 0 bench attention --json --heads 2 --dim 8 --length 16,32,64 --seconds 0.01
+cat out >>rows.jsonl
+run 0 bench kernels --json --dim 64 --length 1024 --what prefill,step --rule linear --seconds 0.01
+cat out >>rows.jsonl
+row='{"bench": "kernels", "what": "a <b>peer</b>", "peer": "<b>\"peer\"", "rule": "linear", "key_dim": 64, "length": 1024, "threads": 1, "ns_per_token_head": 1e3}'
+echo "$row" >peers.jsonl
+run 0 bench report page rows.jsonl peers.jsonl
+said '^page/index.html$'
+grep -q '&lt;b&gt;peer' page/index.html || fail "the page lacks the peer"
+grep -q '<b>' page/index.html && fail "rows reach the page unescaped"
+grep -q 'linear_recurrent' page/index.html || fail "the page lacks its rows"
+if grep -q 'without cairo' err; then
+    [ -z "$(ls page/*.png page/*.svg 2>/dev/null)" ] || fail "pictures without cairo"
+else
+    for picture in attention-total attention-next-token attention-memory kernels peers; do
+        [ "$(head -c 8 page/$picture.png | od -An -tx1 | tr -d ' ')" = 89504e470d0a1a0a ] || fail "$picture.png is none"
+        grep -q '</svg>' page/$picture.svg || fail "$picture.svg is none"
+        grep -q "src=\"$picture.svg\"" page/index.html || fail "the page does not show $picture"
+    done
+    [ ! -e page/paper.png ] || fail "a picture of nothing"
+fi
+echo '[1]' >broken.jsonl
+run 1 bench report page broken.jsonl
+said 'broken.jsonl: row 1'
+printf '{"bench": "kernels"' >broken.jsonl
+run 1 bench report page broken.jsonl
+echo '{"bench": 1, "what": [], "length": "x", "key_dim": {}}' >strange.jsonl
+run 0 bench report page strange.jsonl
+run 1 bench report page missing.jsonl
+run 5 bench report no/such/folder rows.jsonl
+run 2 bench report
 
 # --quiet leaves the heading out
 run 0 bench kernels --quiet --what step --rule linear --dim 8 --seconds 0.02

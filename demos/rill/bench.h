@@ -6,7 +6,9 @@
 
 int bench_attention(int count, char **arguments);
 int bench_kernels(int count, char **arguments);
+int bench_machine(int count, char **arguments);
 int bench_paper(int count, char **arguments);
+int bench_report(int count, char **arguments);
 int bench_stream(int count, char **arguments);
 
 #endif

@@ -13,7 +13,7 @@
 const struct form forms[FORMS] = {
     [FORM_SOFTMAX_QUADRATIC] = {"softmax_quadratic", "softmax", false},
     [FORM_SOFTMAX_CACHED] = {"softmax_cached", "softmax, KV cache", true},
-    [FORM_SLIDING_WINDOW] = {"sliding_window", "softmax, window of 256", true},
+    [FORM_SLIDING_WINDOW] = {"sliding_window", "softmax, window 256", true},
     [FORM_LINEAR_PARALLEL] = {"linear_parallel", "linear, parallel", false},
     [FORM_LINEAR_CHUNKWISE] = {"linear_chunkwise", "linear, chunkwise", true},
     [FORM_LINEAR_RECURRENT] = {"linear_recurrent", "linear, recurrent", true},

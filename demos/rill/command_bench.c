@@ -16,6 +16,8 @@ static const struct {
     {"kernels", "attention step by step and in bulk, against the limits of this machine", bench_kernels},
     {"attention", "softmax and linear attention: time and memory against length", bench_attention},
     {"paper", "images made value by value, beside the figures of 2006.16236", bench_paper},
+    {"machine", "what is measured on", bench_machine},
+    {"report", "all of these as a page with pictures", bench_report},
 };
 enum { BENCHES = sizeof benches / sizeof *benches };
 
@@ -26,7 +28,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     if (key == ARGP_KEY_INIT)
         options_share(state, children, state->input);
     else if (key == ARGP_KEY_END)
-        argp_error(state, "what shall be measured? stream, kernels, attention, paper");
+        argp_error(state, "what shall be measured? stream, kernels, attention, paper, machine, report");
     else
         return ARGP_ERR_UNKNOWN;
     return 0;
