@@ -61,6 +61,7 @@ static void type(struct prompt *prompt, unsigned char key) {
 }
 
 static bool command_key(struct prompt *prompt, unsigned char key) {
+    prompt->state = PROMPT_IDLE;
     if (key == 'q' || key == 'Q') return false;
     if (key == 'n') ask(prompt, PROMPT_NAME_WHO);
     if (key == 'm') ask(prompt, PROMPT_MERGE_FROM);
@@ -70,8 +71,9 @@ static bool command_key(struct prompt *prompt, unsigned char key) {
 
 bool prompt_key(struct prompt *prompt, unsigned char key, rill_listener *listener) {
     prompt->notice[0] = 0;
-    if (prompt->state == PROMPT_IDLE) return command_key(prompt, key);
-    if (prompt->state == PROMPT_HELP || key == KEY_ESCAPE)
+    /* the keys that the help names work while it is shown */
+    if (prompt->state == PROMPT_IDLE || prompt->state == PROMPT_HELP) return command_key(prompt, key);
+    if (key == KEY_ESCAPE)
         prompt->state = PROMPT_IDLE;
     else if (key == KEY_RETURN || key == KEY_NEWLINE)
         answer(prompt, listener);
