@@ -58,6 +58,7 @@ RILL_API rill_status rill_model_from_memory(const char *name, const void *bytes,
 /* Frees what the model holds; NULL is allowed. No state made with the model may be stepped afterwards. */
 RILL_API void rill_model_close(rill_model *model);
 
+/* What the file says of itself; owned by the model. */
 RILL_API const rill_model_info *rill_model_get_info(const rill_model *model);
 
 /* A metadata value by its key, or NULL; owned by the model. */
@@ -76,6 +77,7 @@ RILL_API const float *rill_model_tensor(const rill_model *model, const char *nam
  * without pointers; memcpy moves it, a copy forks it. */
 #define RILL_STATE_ALIGNMENT 64
 RILL_API size_t rill_encoder_size(const rill_model *model);
+/* Nothing heard yet; reset forgets what was heard: the same. Real-time safe. */
 RILL_API void rill_encoder_init(const rill_model *model, void *encoder);
 RILL_API void rill_encoder_reset(const rill_model *model, void *encoder);
 

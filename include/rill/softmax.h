@@ -113,6 +113,7 @@ RILL_API void rill_key_value_cache_init(const rill_softmax_shape *shape, void *c
 /* Forgets everything; the capacity stays. */
 RILL_API void rill_key_value_cache_reset(const rill_softmax_shape *shape, void *cache);
 
+/* Steps held now, and at most. */
 RILL_API size_t rill_key_value_cache_length(const void *cache);
 RILL_API size_t rill_key_value_cache_capacity(const void *cache);
 
@@ -138,10 +139,14 @@ typedef struct rill_sliding_window_shape {
     size_t window; /* 1 … */
 } rill_sliding_window_shape;
 
+/* RILL_OK when the shape is right, the window not 0 and the size fits in size_t; else RILL_BAD_ARGUMENT. */
 RILL_API rill_status rill_sliding_window_check(const rill_sliding_window_shape *shape, rill_error *why);
-RILL_API size_t rill_sliding_window_size(const rill_sliding_window_shape *shape); /* bytes, as the cache's */
+/* Bytes, as of a cache of sinks + window steps. */
+RILL_API size_t rill_sliding_window_size(const rill_sliding_window_shape *shape);
 RILL_API void rill_sliding_window_init(const rill_sliding_window_shape *shape, void *state);
+/* Forgets everything: the same as init. */
 RILL_API void rill_sliding_window_reset(const rill_sliding_window_shape *shape, void *state);
+/* As rill_key_value_cache_step, for sequences of any length: what leaves the window is forgotten. */
 RILL_API void rill_sliding_window_step(const rill_sliding_window_shape *shape, void *state,
                                        const rill_sequence *sequence, float *output);
 

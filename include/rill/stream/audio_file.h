@@ -24,8 +24,10 @@ typedef struct rill_audio_file rill_audio_file;
  * for the whole process: a library below prints there. */
 RILL_API rill_status rill_audio_file_open(const char *path, unsigned channel, rill_audio_file **file,
                                           rill_error *why);
+/* Frees; NULL is allowed. */
 RILL_API void rill_audio_file_close(rill_audio_file *file);
 
+/* Of the file, whatever channel is read. */
 RILL_API unsigned rill_audio_file_sample_rate_hz(const rill_audio_file *file);
 RILL_API unsigned rill_audio_file_channels(const rill_audio_file *file);
 /* Samples a channel, as the file says; 0 when it does not know before the end (a pipe, an MP3). */

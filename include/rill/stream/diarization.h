@@ -22,8 +22,12 @@ typedef struct rill_turn {
 
 #define RILL_TURN_SECONDS_MAX 1e9 /* a start, an end or a duration beyond is a mistake */
 
+/* An empty list, to be freed with rill_turns_destroy. RILL_OUT_OF_MEMORY. A list belongs to one thread at a
+ * time; reading it from several is safe. */
 RILL_API rill_status rill_turns_create(rill_turns **turns, rill_error *why);
+/* Frees the turns and their text; NULL is allowed. */
 RILL_API void rill_turns_destroy(rill_turns *turns);
+/* The turns in the order they were added. The text of one at index < count is owned by the list. */
 RILL_API size_t rill_turns_count(const rill_turns *turns);
 RILL_API rill_turn rill_turns_at(const rill_turns *turns, size_t index);
 /* Copies the turn's text. RILL_BAD_ARGUMENT for a time that is no number, negative or beyond
@@ -33,7 +37,8 @@ RILL_API rill_status rill_turns_add(rill_turns *turns, const rill_turn *turn, ri
 /* Reads RTTM (SPEAKER lines; lines of other types are passed over) or UEM ("file channel start end"). Blanks
  * are spaces or tabs, lines end in LF or CRLF, a line that starts with ; or # is a comment. RILL_BAD_FORMAT
  * names the file and the line: a field too few, a time that is no number or negative, what is no text. No
- * line at all is a list of no turns. */
+ * line at all is a list of no turns. *turns is the caller's to destroy, NULL on failure. parse takes the text
+ * from memory; name appears in errors. RILL_NOT_FOUND, RILL_IO_ERROR, RILL_OUT_OF_MEMORY. */
 RILL_API rill_status rill_rttm_read(const char *path, rill_turns **turns, rill_error *why);
 RILL_API rill_status rill_rttm_parse(const char *name, const char *text, size_t size, rill_turns **turns,
                                      rill_error *why);
@@ -69,6 +74,7 @@ typedef struct rill_diarization_error {
 RILL_API rill_status rill_diarization_score(const rill_turns *reference, const rill_turns *hypothesis,
                                             const rill_turns *uem, double collar,
                                             rill_diarization_error **errors, size_t *count, rill_error *why);
+/* Frees; NULL is allowed. */
 RILL_API void rill_diarization_errors_destroy(rill_diarization_error *errors);
 
 #define RILL_ASSIGN_GAIN_MAX 1e300

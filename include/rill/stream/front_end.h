@@ -22,11 +22,13 @@ typedef struct rill_front_end rill_front_end;
  * for another window or mel kind than this version knows. Allocates. */
 RILL_API rill_status rill_front_end_create(const rill_model *model, rill_front_end **front_end,
                                            rill_error *why);
+/* Frees; NULL is allowed. */
 RILL_API void rill_front_end_destroy(rill_front_end *front_end);
 
 /* A stream's state: the samples of the window that is filling. Plain memory without pointers, aligned for
  * float. */
 RILL_API size_t rill_front_end_size(const rill_front_end *front_end);
+/* Nothing heard yet; reset forgets what was heard: the same. Real-time safe. */
 RILL_API void rill_front_end_init(const rill_front_end *front_end, void *state);
 RILL_API void rill_front_end_reset(const rill_front_end *front_end, void *state);
 

@@ -46,10 +46,12 @@ RILL_API rill_status rill_live_open(const rill_live_settings *settings, rill_liv
 /* Frees; NULL is allowed. A device that hangs (rill_live_state saw no callback for 2 s) is left alone, with
  * what it may still write to: closing it could wait for ever. */
 RILL_API void rill_live_close(rill_live *live);
+/* Samples begin to come into the ring. RILL_IO_ERROR when the device does not start. */
 RILL_API rill_status rill_live_start(rill_live *live, rill_error *why);
 /* Stops; what is in the ring can still be read. */
 RILL_API void rill_live_stop(rill_live *live);
 
+/* What the device was opened at, and its name, owned by live. */
 RILL_API unsigned rill_live_sample_rate_hz(const rill_live *live);
 RILL_API const char *rill_live_device_name(const rill_live *live);
 /* The device's own input latency in seconds, as PortAudio reports it. */

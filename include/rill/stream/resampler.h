@@ -21,6 +21,7 @@ typedef struct rill_resampler rill_resampler;
  * RILL_BAD_ARGUMENT outside, RILL_OUT_OF_MEMORY. Allocates. */
 RILL_API rill_status rill_resampler_create(unsigned input_rate_hz, unsigned output_rate_hz,
                                            rill_resampler **resampler, rill_error *why);
+/* Frees; NULL is allowed. */
 RILL_API void rill_resampler_destroy(rill_resampler *resampler);
 
 /* Seconds of input that must follow a moment before the output sample of that moment is made: half the
@@ -29,6 +30,7 @@ RILL_API double rill_resampler_lag_seconds(const rill_resampler *resampler);
 
 /* A stream's state: plain memory of rill_resampler_size bytes without pointers, aligned for double. */
 RILL_API size_t rill_resampler_size(const rill_resampler *resampler);
+/* Nothing heard yet; reset forgets what was heard: the same. Real-time safe. */
 RILL_API void rill_resampler_init(const rill_resampler *resampler, void *state);
 RILL_API void rill_resampler_reset(const rill_resampler *resampler, void *state);
 

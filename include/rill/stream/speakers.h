@@ -33,8 +33,10 @@ RILL_API rill_status rill_speakers_parse(const rill_model *model, const char *na
  * stays on any failure. RILL_IO_ERROR also for what is no regular file (a link, a device) or read-only. */
 RILL_API rill_status rill_speakers_write(const rill_speakers *speakers, const char *path, rill_error *why);
 
+/* Frees; NULL is allowed. */
 RILL_API void rill_speakers_destroy(rill_speakers *speakers);
 
+/* How many voices there are. */
 RILL_API size_t rill_speakers_count(const rill_speakers *speakers);
 
 typedef struct rill_enrolled {
@@ -54,6 +56,7 @@ RILL_API rill_status rill_speakers_enroll(rill_speakers *speakers, const char *n
 /* RILL_NOT_FOUND; RILL_BAD_ARGUMENT when new_name is taken or no name. */
 RILL_API rill_status rill_speakers_rename(rill_speakers *speakers, const char *name, const char *new_name,
                                           rill_error *why);
+/* RILL_NOT_FOUND. The others keep their order. */
 RILL_API rill_status rill_speakers_remove(rill_speakers *speakers, const char *name, rill_error *why);
 
 #ifdef __cplusplus

@@ -34,8 +34,11 @@ typedef struct rill_tracker_settings {
 /* The back end's parameters and vectors, read from the model once; immutable, may be shared. The model must
  * outlive it. */
 typedef struct rill_voice_model rill_voice_model;
+
+/* RILL_BAD_FORMAT and RILL_UNSUPPORTED say what the model file lacks. Allocates. */
 RILL_API rill_status rill_voice_model_create(const rill_model *model, rill_voice_model **voices,
                                              rill_error *why);
+/* Frees; NULL is allowed. */
 RILL_API void rill_voice_model_destroy(rill_voice_model *voices);
 
 /* The least latency_seconds that is possible with this overhead. */
@@ -53,6 +56,7 @@ RILL_API rill_status rill_tracker_check(const rill_voice_model *voices, const ri
 
 /* A tracker: plain memory of fixed size without pointers, aligned to RILL_STATE_ALIGNMENT. */
 RILL_API size_t rill_tracker_size(const rill_voice_model *voices, const rill_tracker_settings *settings);
+/* Nobody known, nothing heard. The settings must be ones that rill_tracker_check accepts. Real-time safe. */
 RILL_API void rill_tracker_init(const rill_voice_model *voices, const rill_tracker_settings *settings,
                                 void *tracker);
 /* Forgets what was heard and the names. */
