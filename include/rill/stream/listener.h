@@ -60,8 +60,8 @@ RILL_API bool rill_listener_poll(rill_listener *listener, rill_event *event);
 RILL_API void rill_listener_finish(rill_listener *listener);
 
 /* As rill_tracker_rename, rill_tracker_merge and rill_tracker_speakers (<rill/stream/tracker.h>): names a
- * speaker; says that two labels are one voice; fills up to capacity views, in order of appearance, and returns
- * how many speakers there are. Real-time safe. */
+ * speaker; says that two labels are one voice; fills up to capacity views, in order of appearance, and
+ * returns how many speakers there are. Real-time safe. */
 RILL_API bool rill_listener_rename(rill_listener *listener, uint32_t speaker, const char *name);
 RILL_API bool rill_listener_merge(rill_listener *listener, uint32_t from, uint32_t speaker);
 RILL_API size_t rill_listener_speakers(const rill_listener *listener, size_t capacity,
