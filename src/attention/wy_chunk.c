@@ -17,6 +17,7 @@
  * the ω one after the other by forward substitution; all reads of the queries; one write. */
 #include "attention/wy_chunk.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -199,23 +200,11 @@ static void add_bonus(const chunk *c, const float *queries, float *scores) {
     }
 }
 
-/* scale, or 1 / (q·z + ε): normalizer [steps] holds the part of q·z that z_0 has, scores those of the steps
- */
-static void scale_rows(const chunk *c, const float *z, const float *normalizer, const float *scores,
-                       size_t columns, float *output) {
-    for (size_t t = 0; t < c->steps; t++) {
-        float factor = c->shape->scale, sum = normalizer[t] + c->shape->epsilon;
-        for (size_t i = 0; i <= t && z; i++) sum += scores[t * writes_max + i];
-        if (z) factor = 1 / sum;
-        for (size_t m = 0; m < columns; m++) output[t * c->run->steps.output_stride + m] *= factor;
-    }
-}
-
 /* One query head, the columns from column on */
-static void answer_queries(const chunk *c, key_block *b, const float *S, const float *z, size_t head,
-                           size_t column, size_t columns, const float *omega) {
+static void answer_queries(const chunk *c, key_block *b, const float *S, size_t head, size_t column,
+                           size_t columns, const float *omega) {
     const rill_heads_sequence *steps = &c->run->steps;
-    float scores[steps_max * writes_max], reads[steps_max * block], normalizer[steps_max] = {0};
+    float scores[steps_max * writes_max], reads[steps_max * block];
     float *output = steps->output + c->start * steps->output_stride + head * c->shape->value_dim + column;
     reader queries = {steps->queries + c->start * steps->query_stride + head * c->shape->key_dim,
                       steps->query_stride, c->run->bonus ? before_decay : after_write, reads, scores};
@@ -225,11 +214,11 @@ static void answer_queries(const chunk *c, key_block *b, const float *S, const f
         place(b, c, d);
         pass_through(c, b, &queries);
         add_reads(c, b, S, column, columns, reads, output, steps->output_stride);
-        if (z) add_dot_products(c->steps, b->rows, z + b->row, reads, normalizer);
     }
     if (c->run->bonus) add_bonus(c, queries.rows, scores);
     add_writes(c->steps, c->steps * c->step_writes, columns, scores, omega, output, steps->output_stride);
-    scale_rows(c, z, normalizer, scores, columns, output);
+    for (size_t t = 0; t < c->steps; t++)
+        for (size_t m = 0; m < columns; m++) output[t * steps->output_stride + m] *= c->shape->scale;
 }
 
 /* S = G S + Σ (G κ) ωᵀ, the columns from column on; z with the last of them */
@@ -258,6 +247,7 @@ static void take_on(const chunk *c, key_block *b, float *S, float *z, size_t col
 
 void rill_wy_chunks(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
                     size_t steps) {
+    assert(!z || run->steps.query_group == 0);
     chunk c = {.shape = shape, .run = run, .step_writes = run->transition_write ? 2 : 1};
     float omega[writes_max * block];
     key_block b;
@@ -268,7 +258,7 @@ void rill_wy_chunks(const rill_attention_shape *shape, float *S, float *z, const
             size_t left = shape->value_dim - column, columns = left < block ? left : block;
             find_writes(&c, &b, S, column, columns, omega);
             for (size_t head = 0; head < run->steps.query_group; head++)
-                answer_queries(&c, &b, S, z, head, column, columns, omega);
+                answer_queries(&c, &b, S, head, column, columns, omega);
             take_on(&c, &b, S, z, column, columns, omega);
         }
     }

@@ -8,7 +8,8 @@
 enum { rill_wy_chunk_steps = 16 };
 
 /* Takes S [key_dim][value_dim] and, when not NULL, z [key_dim] over the run, steps ≤ rill_wy_chunk_steps at a
- * time. Reads nothing when the run's query_group is 0. */
+ * time. Reads nothing when the run's query_group is 0; with a z that is the only run allowed: the rules and
+ * bonuses that come here to be read have no normalizer. */
 void rill_wy_chunks(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
                     size_t steps);
 
