@@ -17,7 +17,7 @@
 #include "error_table.h"
 #include "message.h"
 #include "options.h"
-#include "reference.h"
+#include "reference_turns.h"
 #include "session.h"
 #include "terminal.h"
 #include "text.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `track --reference`: the error rate of what was tracked, at its end. */
-#ifndef REFERENCE_H
-#define REFERENCE_H
+#ifndef REFERENCE_TURNS_H
+#define REFERENCE_TURNS_H
 
 #include <stdbool.h>
 #include <stddef.h>

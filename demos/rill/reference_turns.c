@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "reference.h"
+#include "reference_turns.h"
 
 #include <string.h>
 
