@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <rill/assignment.h>
 #include <rill/stream/diarization.h>
 
 #include "failure.h"

@@ -11,11 +11,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-extern const conformance_family conformance_additive, conformance_attention_cnn, conformance_feature_maps,
-    conformance_fla, conformance_gated_slots, conformance_graph, conformance_ls_eend, conformance_mamba,
-    conformance_onnx_attention, conformance_onnx_convolution, conformance_onnx_linear_attention,
-    conformance_position, conformance_recurrent_linear, conformance_rwkv7, conformance_sagan,
-    conformance_softmax, conformance_transformer;
+extern const conformance_family conformance_additive, conformance_attention_cnn, conformance_detr,
+    conformance_feature_maps, conformance_fla, conformance_gated_slots, conformance_graph,
+    conformance_ls_eend, conformance_mamba, conformance_onnx_attention, conformance_onnx_convolution,
+    conformance_onnx_linear_attention, conformance_position, conformance_recurrent_linear, conformance_rwkv7,
+    conformance_sagan, conformance_softmax, conformance_transformer;
 
 /* Every family that knows a case runs it: the same values may be had by several ways. */
 static const conformance_family *const families[] = {
@@ -27,6 +27,7 @@ static const conformance_family *const families[] = {
     &conformance_gated_slots,
     &conformance_graph,
     &conformance_attention_cnn,
+    &conformance_detr,
     &conformance_sagan,
     &conformance_mamba,
     &conformance_rwkv7,

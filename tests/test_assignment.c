@@ -3,13 +3,10 @@
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
-#include <rill/stream/diarization.h>
+#include <rill/assignment.h>
 
-#include "encoder/safetensors.h"
 #include "random_numbers.h"
 
 static double sum_of(size_t rows, size_t columns, const double *gain, const size_t *column_of_row) {
@@ -104,36 +101,4 @@ Test(assignment, stays_within_its_time_on_many_speakers) {
     free(gain);
     free(hidden);
     free(found);
-}
-
-/* scipy's linear_sum_assignment on the same costs, which it minimises. */
-static void compare_with_scipy(const char *path) {
-    rill_safetensors file;
-    rill_error why = {""};
-    cr_assert_eq(rill_safetensors_open(path, &file, &why), RILL_OK, "%s", why.message);
-    const rill_tensor *cost = rill_safetensors_tensor(&file, "in.cost");
-    size_t rows = cost->shape[0], columns = cost->shape[1], column_of_row[64];
-    double gain[64 * 64];
-    for (size_t i = 0; i < cost->count; i++) gain[i] = -(double)rill_tensor_f32(cost)[i];
-    cr_assert_eq(rill_assign(rows, columns, gain, column_of_row), RILL_OK);
-    assert_assignment(rows, columns, column_of_row);
-    const rill_tensor *row = rill_safetensors_tensor(&file, "out.row");
-    const float *column = rill_tensor_f32(rill_safetensors_tensor(&file, "out.col"));
-    for (size_t i = 0; i < row->count; i++)
-        cr_assert_eq(column_of_row[(size_t)rill_tensor_f32(row)[i]], (size_t)column[i], "%s", path);
-    double total = (double)*rill_tensor_f32(rill_safetensors_tensor(&file, "out.total"));
-    double sum = -sum_of(rows, columns, gain, column_of_row);
-    cr_assert(fabs(sum - total) <= FLT_EPSILON * fabs(total), "%s: %.9g, not %.9g", path, sum, total);
-    rill_safetensors_free(&file);
-}
-
-Test(assignment, agrees_with_scipy) {
-    const char *shape[] = {"3x3", "5x9", "9x5", "20x20", "64x7"};
-    for (size_t i = 0; i < 5; i++) {
-        char path[512];
-        snprintf(path, sizeof path, RILL_SHARED "/conformance/papers/detr/assignment_%s.safetensors",
-                 shape[i]);
-        if (access(path, R_OK) != 0) cr_skip_test("needs %s", path);
-        compare_with_scipy(path);
-    }
 }

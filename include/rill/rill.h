@@ -3,7 +3,9 @@
 #ifndef RILL_RILL_H
 #define RILL_RILL_H
 
+#include <rill/assignment.h>
 #include <rill/attention.h>
+#include <rill/box_matching.h>
 #include <rill/convolution.h>
 #include <rill/feature_map.h>
 #include <rill/gradient.h>

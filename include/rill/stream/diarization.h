@@ -77,13 +77,6 @@ RILL_API rill_status rill_diarization_score(const rill_turns *reference, const r
 /* Frees; NULL is allowed. */
 RILL_API void rill_diarization_errors_destroy(rill_diarization_error *errors);
 
-#define RILL_ASSIGN_GAIN_MAX 1e300
-
-/* The assignment of rows to columns that maximises the sum of gain [rows][columns] (Kuhn–Munkres):
- * column_of_row [rows], SIZE_MAX where a row has none; min(rows, columns) pairs are made. RILL_BAD_ARGUMENT
- * for a gain that is not finite or beyond ±RILL_ASSIGN_GAIN_MAX, RILL_OUT_OF_MEMORY. */
-RILL_API rill_status rill_assign(size_t rows, size_t columns, const double *gain, size_t *column_of_row);
-
 #ifdef __cplusplus
 }
 #endif

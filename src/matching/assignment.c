@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The assignment problem: Kuhn 1955, Munkres 1957, in the form that adds one row at a time along a shortest
  * augmenting path over reduced costs (Jonker & Volgenant 1987): O(rows² columns). */
+#include <rill/assignment.h>
+
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
-
-#include <rill/stream/diarization.h>
 
 #define NONE SIZE_MAX
 
