@@ -8,7 +8,7 @@ import numpy as np
 
 from bootstrap import ratio, show, table
 
-LONGEST = 30.0  # seconds of a speaker's utterances that make its voice
+LONGEST = 15.0  # seconds of a speaker's utterances that make its voice
 SHORTEST = 0.4  # an utterance below is hardly more than the skipped start
 
 

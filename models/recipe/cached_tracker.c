@@ -119,6 +119,8 @@ static void score(const rill_turns *reference, struct turn_log *log, const char 
     rill_diarization_error *errors;
     size_t count;
     check(rill_turns_create(&told, &why), &why);
+    if (rill_turns_count(reference))
+        name = rill_turns_at(reference, 0).file; /* a link may be named otherwise */
     if (!turn_log_collect(log, name, corrected, told)) exit(1);
     check(rill_diarization_score(reference, told, NULL, collar, &errors, &count, &why), &why);
     const rill_diarization_error *total = &errors[count - 1];

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Everything the tracker needs, for a new model: fit_tracker.py MODEL CONVERSATIONS DATA OUT.safetensors
-        [--keys KEYS.json] [--seconds 400] [--encoded]
+        [--keys KEYS.json] [--seconds 400] [--every 3] [--real NAME ...]
 
-CONVERSATIONS was written by conversations.py (train, dev). Encodes them, makes the tracker's tensors (tracker_backend.py),
-tunes its numbers and calibrates its scores (tune_tracker.py, calibrate_voices.py), and stamps all of it, with KEYS.json (the numbers
-to start from; model_id, licence), onto MODEL. Writes OUT.safetensors and OUT.json. One core; --encoded takes the steps
-that are there. Needs numpy, scipy, and the program and cached_tracker built (BUILD)."""
+CONVERSATIONS was written by conversations.py (train, dev); of each style every third is taken. Encodes them, makes the
+tracker's tensors (tracker_backend.py), tunes its numbers and calibrates its scores (tune_tracker.py, calibrate_voices.py), and stamps
+all of it, with KEYS.json (the numbers to start from; model_id, licence), onto MODEL. --real names recordings of
+DATA/conv/test that are given up for this, as one more style. Writes OUT.safetensors and OUT.json, and leaves what it worked with in
+OUT.work: what is encoded there is not encoded again. One core. Needs numpy, scipy, and rill and cached_tracker built."""
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -20,7 +22,43 @@ ROOT = os.path.join(HERE, "..", "..")
 def run(*command):
     begin = time.time()
     subprocess.run([str(part) for part in command], check=True)
-    print(f"{os.path.basename(str(command[1 if command[0] == sys.executable else 0]))}: {time.time() - begin:.0f} s", flush=True)
+    name = command[1] if command[0] == sys.executable else command[0]
+    print(f"{os.path.basename(str(name))}: {time.time() - begin:.0f} s", flush=True)
+
+
+def link(source, name, folder, as_name):
+    for ending in (".wav", ".flac", ".rttm"):
+        at, to = os.path.join(source, name + ending), os.path.join(folder, as_name + ending)
+        if os.path.exists(at) and not os.path.exists(to):
+            os.symlink(os.path.abspath(at), to)
+
+
+def choose(source, folder, every):
+    """links to every so-manieth conversation of each style"""
+    os.makedirs(folder, exist_ok=True)
+    styles = {}
+    for name in sorted(os.listdir(source)):
+        if name.endswith(".rttm"):
+            styles.setdefault(re.sub(r"\d+$", "", name[:-5]), []).append(name[:-5])
+    for names in styles.values():
+        for name in names[::every]:
+            link(source, name, folder, name)
+
+
+def encode(program, model, folder):
+    audio = [n for n in os.listdir(folder) if n.endswith((".wav", ".flac"))]
+    if not all(os.path.exists(os.path.join(folder, os.path.splitext(n)[0] + ".steps")) for n in audio):
+        run(program, "encode", model, folder)
+
+
+def merge(*paths):
+    """the objects of several files, an inner object's keys put together, the last one wins"""
+    out = {}
+    for path in paths:
+        with open(path) as file:
+            for key, value in json.load(file).items():
+                out[key] = {**out.get(key, {}), **value} if isinstance(value, dict) else value
+    return out
 
 
 if __name__ == "__main__":
@@ -31,32 +69,29 @@ if __name__ == "__main__":
     parser.add_argument("out")
     parser.add_argument("--keys", default=os.path.join(HERE, "..", "speaker-v0.json"))
     parser.add_argument("--seconds", type=float, default=400)
-    parser.add_argument("--encoded", action="store_true")
+    parser.add_argument("--every", type=int, default=3)
+    parser.add_argument("--real", nargs="*", default=[])
     parser.add_argument("--build", default=os.path.join(ROOT, "build", "release"))
-    parser.add_argument("--extra", nargs="*", default=[], help="further folders of dev conversations")
     chosen = parser.parse_args()
     tracker, rill = (os.path.join(chosen.build, *of) for of in (("models", "cached_tracker"), ("demos", "rill")))
-    train, dev = (os.path.join(chosen.conversations, name) for name in ("train", "dev"))
     stem = os.path.splitext(chosen.out)[0]
-    backend, length, voices, tuned, keys = (
-        stem + end for end in (".backend.npz", ".length.json", ".voices.json", ".tuned.json", ".json")
+    work, stamp = stem + ".work", os.path.join(HERE, "..", "stamp.py")
+    train, dev = (os.path.join(work, name) for name in ("train", "dev"))
+    backend, length, voices, tuned = (
+        os.path.join(work, name) for name in ("backend.npz", "length.json", "voices.json", "tuned.json")
     )
-    if not chosen.encoded:
-        for folder in (train, dev, *chosen.extra):
-            run(tracker, "encode", chosen.model, folder)
+    for source, folder in (("train", train), ("dev", dev)):
+        choose(os.path.join(chosen.conversations, source), folder, chosen.every)
+    for number, name in enumerate(chosen.real):
+        link(os.path.join(chosen.data, "conv", "test"), name, dev, f"real{number}")
+    for folder in (dev, train):
+        encode(tracker, chosen.model, folder)
     run(sys.executable, os.path.join(HERE, "tracker_backend.py"), train, backend, length)
     run(sys.executable, os.path.join(HERE, "calibrate_voices.py"), rill, chosen.model, chosen.data, voices)
-    stamp = os.path.join(HERE, "..", "stamp.py")
     run(sys.executable, stamp, chosen.model, chosen.out, chosen.keys, length, voices, backend)
-    tune = (sys.executable, os.path.join(HERE, "tune_tracker.py"), tracker, chosen.out, dev, *chosen.extra, tuned)
-    run(*tune, "--seconds", chosen.seconds)
-    merged = {}
-    for path in (chosen.keys, length, voices, tuned):
-        with open(path) as file:
-            for key, value in json.load(file).items():
-                merged[key] = {**merged.get(key, {}), **value} if isinstance(value, dict) else value
-    merged["tracker"].update(json.load(open(voices))["tracker"] | json.load(open(length))["tracker"])
-    with open(keys, "w") as file:
-        json.dump(merged, file, indent=2)
+    run(sys.executable, os.path.join(HERE, "tune_tracker.py"), tracker, chosen.out, dev, tuned, "--seconds", chosen.seconds)
+    keys = merge(chosen.keys, tuned, length, voices)
+    with open(stem + ".json", "w") as file:
+        json.dump(keys, file, indent=2)
         file.write("\n")
-    run(sys.executable, stamp, chosen.model, chosen.out, keys, backend)
+    run(sys.executable, stamp, chosen.model, chosen.out, stem + ".json", backend)
