@@ -30,6 +30,7 @@ def report(program, data):
     x, running = np.array([embedding[s] for s in tests]), np.array([row["set"] == "running" for row in held])
     rows = []
     for title, of in (("running speech", running), ("all", np.ones(len(held), bool))):
-        rank = ((x[of] @ voices[of].T) > np.sum(x[of] * voices[of], 1, keepdims=True)).sum(1)
+        score = x[of] @ voices[of].T
+        rank = (score > np.diag(score)[:, None]).sum(1)
         rows.append([title, of.sum(), show(ratio(rank < 1, np.ones(len(rank)))), show(ratio(rank < 5, np.ones(len(rank))))])
     table("Closed-set identification, %, one utterance each held out", ["speakers", "number", "top 1", "top 5"], rows)

@@ -116,6 +116,8 @@ def report(program, data, recordings=36, latency=1.0):
     for title, corpora in (("all", CORPORA), *((corpus, (corpus,)) for corpus in CORPORA)):
         of = [r for corpus in corpora for r in right[corpus]]
         counts = [len(first) for first, _ in of]
+        if not of:
+            continue
         figures = [show(ratio([sum(r[k]) for r in of], counts)) for k in (0, 1)]
         rows.append([title, len(of), sum(counts), *figures])
     table(
