@@ -30,12 +30,12 @@ static float *zeros(size_t count) {
 typedef struct definition {
     size_t count, inputs, outputs;
     const float *asked; /* ∂L/∂y */
-    double (*loss)(const struct definition *definition, const double *x);
+    double (*loss)(const struct definition *of, const double *x);
     const uint32_t *symbols;
 } definition;
 
 /* got [variables] must be the slope of the definition's loss at x, each within tolerance. */
-static void expect_slope(const definition *definition, size_t variables, const float *x, const float *got,
+static void expect_slope(const definition *of, size_t variables, const float *x, const float *got,
                          double tolerance) {
     double *at = malloc((variables + 1) * sizeof *at);
     for (size_t n = 0; n < variables; n++) at[n] = (double)x[n];
@@ -44,12 +44,12 @@ static void expect_slope(const definition *definition, size_t variables, const f
         double want = 0;
         for (int i = 0; i < 5; i++) {
             at[n] = middle + (i - 2) * h;
-            if (i != 2) want += weights[i] * definition->loss(definition, at) / h;
+            if (i != 2) want += weights[i] * of->loss(of, at) / h;
         }
         at[n] = middle;
         cr_assert_float_eq((double)got[n], want, tolerance,
                            "variable %zu of %zu: %.9g, want %.9g; %zu x %zu x %zu", n, variables,
-                           (double)got[n], want, definition->count, definition->inputs, definition->outputs);
+                           (double)got[n], want, of->count, of->inputs, of->outputs);
     }
     free(at);
 }

@@ -72,7 +72,6 @@ void rill_block_memory_init(const rill_symbol_model_shape *shape, size_t capacit
 }
 
 rill_block_rows rill_block_rows_plan(const rill_symbol_model_shape *shape, size_t length, rill_parts *plan) {
-    const size_t rows = length * shape->dim, wide = length * shape->feed_forward_dim;
     rill_block_rows to;
     to.input = rill_parts_floats(plan, length, shape->dim);
     to.attention_normed = rill_parts_floats(plan, length, shape->dim);
@@ -149,7 +148,7 @@ rill_block_scratch rill_block_scratch_plan(const rill_symbol_model_shape *shape,
                                            rill_parts *plan) {
     const rill_attention_shape linear = linear_of(shape);
     const rill_softmax_shape softmax = softmax_of(shape);
-    const size_t rows = length * shape->dim, state = is_linear(shape) ? rill_attention_size(&linear) : 0;
+    const size_t state = is_linear(shape) ? rill_attention_size(&linear) : 0;
     rill_block_scratch to;
     to.normed = rill_parts_floats(plan, length, shape->dim);
     to.queries = rill_parts_floats(plan, length, shape->dim);

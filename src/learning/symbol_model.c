@@ -171,7 +171,6 @@ typedef struct gradient_workspace {
 
 static gradient_workspace gradient_plan(const rill_symbol_model_shape *shape, size_t length,
                                         rill_parts *plan) {
-    const size_t rows = length * shape->dim;
     gradient_workspace work;
     work.memory = rill_parts_take(plan, rill_block_memory_size(shape, length));
     work.normed = rill_parts_floats(plan, length, shape->dim);
