@@ -10,9 +10,9 @@
  * A dense layer on e tells the speaker. Both are trained here; beside them the same with W held at 0, which
  * is the plain mean. Every third utterance of a speaker is kept for testing.
  *
- * LIST: lines of speaker, path and, when wanted, start and seconds, tabs between. Without a list, eight
- * artificial voices say a dozen utterances each, a good part of them pauses: the weights learn to look away
- * from these. */
+ * LIST (scripts/list-prompts makes one of real voices): lines of speaker, path and, when wanted, start and
+ * seconds, tabs between. Without a list, eight artificial voices say a dozen utterances each, a good part of
+ * them pauses: the weights learn to look away from these. */
 #include <rill/gradient.h>
 #include <rill/learning.h>
 
