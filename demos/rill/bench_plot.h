@@ -54,6 +54,9 @@ struct plot_bars {
     size_t count;
 };
 
+/* Three digits, whatever the size: "0.376", "45.1", "1670". */
+void plot_number(double number, char text[PLOT_TEXT]);
+
 /* Can pictures be drawn at all? */
 bool plot_is_built(void);
 /* False, with errno or a reason said, when a file could not be written. */
