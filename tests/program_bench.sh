@@ -48,7 +48,8 @@ figures 'v("error") < 1e-4'
 figures 'v("limit") != "fma" || v("what") ~ /encoder/ || near(v("limit_ns_per_token_head") * v("threads"), v("flops_per_token_head") / v("fma_gflops"))'
 figures 'v("limit") != "read_write" || v("what") == "feature_map" || near(v("limit_ns_per_token_head"), v("read_write_ns"))'
 figures 'v("limit") != "stream" || near(v("limit_ns_per_token_head") * v("threads"), 16 * v("key_dim") / v("stream_gb_s"))'
-for what in prefill delta_prefill step step_folded feature_map encoder_step; do
+figures 'v("what") !~ /encoder/ || v("weights") == "float32" && v("streams") >= 1'
+for what in prefill delta_prefill step step_folded feature_map encoder_step encoder_batch; do
     told "^kernels,$what,"
 done
 # as JSON

@@ -83,9 +83,10 @@ void figure_line(const json_t *row) {
     } remarks[] = {{"speed_up", "", "x one thread"},
                    {"worst_step_read_writes", "worst step ", " read-and-writes"},
                    {"ns_per_float", "", " ns a float"},
+                   {"streams", "", " streams"},
                    {"us_per_step", "", " us a step"}};
     for (size_t i = 0; i < sizeof remarks / sizeof *remarks; i++)
-        if (json_object_get(row, remarks[i].member))
+        if (json_object_get(row, remarks[i].member) && json_member(row, remarks[i].member) != 1)
             printf(", %s%.3g%s", remarks[i].before, json_member(row, remarks[i].member), remarks[i].after);
     putchar('\n');
 }

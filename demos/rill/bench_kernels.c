@@ -39,7 +39,12 @@ static const struct {
              {"delta", RILL_RULE_DELTA, true},
              {"gated_delta", RILL_RULE_GATED_DELTA, true}};
 static const char *const feature_maps[] = {"elu1", "exp"};
-enum { RULES = sizeof rules / sizeof *rules, MAPS = sizeof feature_maps / sizeof *feature_maps, HEADS = 8 };
+enum {
+    RULES = sizeof rules / sizeof *rules,
+    MAPS = sizeof feature_maps / sizeof *feature_maps,
+    HEADS = 8,
+    STREAMS = 3
+};
 
 /* The tables chosen that run here; the reference, which is slow, only when it is named. */
 static size_t find_tables(const char *chosen, const rill_kernels *tables[TABLES_MAX]) {
@@ -97,7 +102,11 @@ static void make_plan(const struct numbers *dims, const struct numbers *lengths,
             race.dim = dims->at[d];
             add(plan, race);
         }
-    if (!plan->choice->rule) add(plan, (struct planned_race){.run = race_encoder, .what = "encoder_step"});
+    static const size_t streams[] = {1, 4, 16};
+    for (size_t i = 0; i < STREAMS && !plan->choice->rule; i++)
+        add(plan, (struct planned_race){.run = race_encoder,
+                                        .what = streams[i] == 1 ? "encoder_step" : "encoder_batch",
+                                        .length = streams[i]});
 }
 
 static int run_plan(struct kernels_bench *bench, const struct plan *plan) {
@@ -119,7 +128,8 @@ int bench_kernels(int count, char **arguments) {
         "Measures attention in bulk and step by step, with every kernel table that runs here, against what "
         "this "
         "machine can do at best: multiply-adds, reads and writes of a state, a stream through memory."
-        "\vFigures: prefill, delta_prefill, step, step_folded, feature_map, encoder_step. A figure is the "
+        "\vFigures: prefill, delta_prefill, step, step_folded, feature_map, encoder_step, encoder_batch. A "
+        "figure is the "
         "median of "
         "several turns, which alternate with the limits' own; a limit is the best of its turns. Every output "
         "is "
@@ -135,7 +145,7 @@ int bench_kernels(int count, char **arguments) {
     bench.tables_count = find_tables(choice.kernels, bench.tables);
     struct plan plan = {
         .choice = &choice,
-        .races = calloc((RULES * (lengths.count + 2) + MAPS) * dims.count + 1, sizeof *plan.races)};
+        .races = calloc((RULES * (lengths.count + 2) + MAPS) * dims.count + STREAMS, sizeof *plan.races)};
     if (!plan.races) {
         complain("out of memory");
         return EXIT_INPUT;

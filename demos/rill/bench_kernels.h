@@ -32,7 +32,7 @@ struct planned_race {
 int race_attention(struct kernels_bench *bench, const struct planned_race *planned);
 /* feature_map: rule_name is elu1 or exp */
 int race_feature_map(struct kernels_bench *bench, const struct planned_race *planned);
-/* encoder_step */
+/* encoder_step, encoder_batch: length streams at once */
 int race_encoder(struct kernels_bench *bench, const struct planned_race *planned);
 
 #endif
