@@ -128,9 +128,10 @@ bool picture_peers(const json_t *rows, const char *machine, const char *folder, 
         const char *rule;
         double length;
         const char *label;
-    } shapes[] = {{"linear", 1024, "linear, in bulk"},
-                  {"gated_delta", 1024, "gated delta, in bulk"},
-                  {"linear", 1, "linear, one step"}};
+    } shapes[] = {
+        {"linear", 1024, "linear, in bulk: rill"}, {"gated", 1024, "gated, in bulk: rill"},
+        {"delta", 1024, "delta, in bulk: rill"},   {"gated_delta", 1024, "gated delta, in bulk: rill"},
+        {"linear", 1, "linear, one step: rill"},   {"gated", 1, "gated, one step: rill"}};
     bool has_peer = false;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         size_t i;
@@ -154,8 +155,11 @@ bool picture_peers(const json_t *rows, const char *machine, const char *folder, 
             has_peer = has_peer || *peer;
             bar->value = 1e-9 * ns;
             snprintf(bar->label, sizeof bar->label, "%s", *peer ? peer : shapes[s].label);
+            const double times =
+                json_member(row, "times_rill"); /* measured beside, or else of the rows here */
             if (*peer && own)
-                snprintf(bar->text, sizeof bar->text, "%.0f ns, %.1fx", ns, 1e-9 * ns / own->value);
+                snprintf(bar->text, sizeof bar->text, "%.0f ns, %.1fx", ns,
+                         isnan(times) ? 1e-9 * ns / own->value : times);
             else
                 snprintf(bar->text, sizeof bar->text, "%.0f ns", ns);
         }
