@@ -15,6 +15,7 @@ void plot_number(double number, char text[PLOT_TEXT]) {
 #ifdef RILL_CAIRO
 
 #include <cairo-svg.h>
+#include <fontconfig/fontconfig.h>
 
 #include "bench_canvas.h"
 
@@ -117,6 +118,11 @@ bool plot_draw_bars(const struct plot_bars *plot, const char *folder, const char
     return draw_both(canvas_draw_bars, plot, folder, name);
 }
 
+void plot_end(void) {
+    cairo_debug_reset_static_data();
+    FcFini();
+}
+
 #else
 
 bool plot_is_built(void) {
@@ -132,5 +138,7 @@ bool plot_draw_bars(const struct plot_bars *plot, const char *folder, const char
     (void)plot, (void)folder, (void)name;
     return false;
 }
+
+void plot_end(void) {}
 
 #endif

@@ -63,4 +63,7 @@ bool plot_is_built(void);
 bool plot_draw_curves(const struct plot_curves *plot, const char *folder, const char *name);
 bool plot_draw_bars(const struct plot_bars *plot, const char *folder, const char *name);
 
+/* Gives back what cairo and its fonts keep for the next picture. */
+void plot_end(void);
+
 #endif

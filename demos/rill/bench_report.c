@@ -136,8 +136,11 @@ static int write_report(const char *folder, const json_t *rows, bool quiet) {
     char machine[128], path[4096];
     name_machine(rows, sizeof machine, machine);
     if (!plot_is_built()) remark("built without cairo: there are no pictures, only tables");
-    for (size_t i = 0; i < pictures_count && plot_is_built(); i++)
-        if (!pictures[i].draw(rows, machine, folder, pictures[i].name, &drawn[i])) return EXIT_OUTPUT;
+    bool well = true;
+    for (size_t i = 0; i < pictures_count && plot_is_built() && well; i++)
+        well = pictures[i].draw(rows, machine, folder, pictures[i].name, &drawn[i]);
+    plot_end();
+    if (!well) return EXIT_OUTPUT;
     snprintf(path, sizeof path, "%s/index.html", folder);
     if (!page_write(path, rows, drawn)) {
         complain("%s: %s", path, strerror(errno));
