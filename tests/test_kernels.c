@@ -459,6 +459,33 @@ Test(kernels, recurrent_and_chunk_are_the_definition) {
     every_table(heads_agree, "recurrent and chunk");
 }
 
+/* total − compensation is the sum, to a rounding of what is added and two of the smaller: 4 u (|block| + |c|)
+ */
+static void folds_agree(const rill_kernels *reference, const rill_kernels *kernels) {
+    for (int round = 0; round < 60; round++) {
+        size_t count = random_below(300);
+        guarded_floats total = guarded_input(count, -1e3, 1e3), small = guarded_input(count, -1e-5, 1e-5);
+        guarded_floats block = guarded_input(count, -2, 2), now = guarded_output(count);
+        for (int which = 0; which < 2; which++) {
+            guarded_floats t = guarded_copy(&total), c = guarded_copy(&small), b = guarded_copy(&block);
+            (which ? kernels : reference)->fold(count, t.data, c.data, now.data, b.data);
+            for (size_t i = 0; i < count; i++) {
+                double added = (double)block.data[i] - (double)small.data[i];
+                double left = (double)t.data[i] - (double)c.data[i] - (double)total.data[i];
+                near(which ? kernels : reference, "fold", i, left, added,
+                     4 * U * (fabs((double)block.data[i]) + fabs((double)small.data[i])));
+                cr_assert(now.data[i] == t.data[i] && b.data[i] == 0);
+            }
+            guarded_free(&t), guarded_free(&c), guarded_free(&b);
+        }
+        guarded_free(&total), guarded_free(&small), guarded_free(&block), guarded_free(&now);
+    }
+}
+
+Test(kernels, fold_loses_nothing) {
+    every_table(folds_agree, "fold");
+}
+
 Test(kernels, the_table_in_use_runs_here) {
     bool runs_here, found = false;
     const rill_kernels *kernels;

@@ -4,17 +4,19 @@
  * The linear rule only adds, so the rounding errors of a plain float state grow with the sequence (see
  * <rill/attention.h>: 5e-3 after 28 hours at 100 steps a second). A steady state sums blocks of
  * RILL_STEADY_BLOCK_STEPS steps on their own and folds each block into the total with compensation (Kahan
- * 1965): its error is a few units in the last place of the magnitudes summed, at every length.
+ * 1965), a slice of the state at each step: its error is a few units in the last place of the magnitudes
+ * summed, at every length.
  *
  * With u = 2⁻²⁴, φ(k) v summed over the n steps since the start, and P = Σ |φ(k)| |v|:
  *
- *     |S − Σ φ(k) vᵀ| ≤ ((2 · RILL_STEADY_BLOCK_STEPS + 5) u + n u² / 8) P       entry by entry; z likewise
+ *     |S − Σ φ(k) vᵀ| ≤ ((4 · RILL_STEADY_BLOCK_STEPS + 5) u + n u² / 8) P       entry by entry; z likewise
  *
  * Outputs are those of rill_attention_chunkwise on that state. What a bad step does stands in
  * <rill/attention.h>: it leaves its head's state as it was and is counted in the block.
  *
  * Cost: the bytes of four plain states and 64 more; two passes where a plain state takes one, and one over
- * all four parts for each block: a little more than twice the time.
+ * all four parts for each block: a little more than twice the time, the same at every step. (Steps come one
+ * by one or several at a time: between two folds of a slice lie up to 2 · RILL_STEADY_BLOCK_STEPS of them.)
  *
  * Threads and real time: as <rill/attention.h>. A steady state holds no pointers: memcpy moves it, a copy
  * forks it. */

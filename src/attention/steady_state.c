@@ -3,7 +3,8 @@
  *
  * The memory is four plain states and a number. now is what outputs are read from: the total as the last fold
  * left it, taken on by the steps since. Those steps also go into block. compensation is what the total's
- * float sums have taken too much. */
+ * float sums have taken too much. Each step folds one of RILL_STEADY_BLOCK_STEPS slices of the floats, so
+ * that none takes much longer than another; block_steps is the slice whose turn it is. */
 #include <rill/steady_state.h>
 
 #include <assert.h>
@@ -12,12 +13,13 @@
 
 #include "attention/state_parts.h"
 #include "failure.h"
+#include "kernels/kernels.h"
 
 enum { tail_size = 64 };
 
 typedef struct steady_parts {
     float *now, *total, *compensation, *block;
-    uint32_t *block_steps; /* steps in now and block that are not in total, below RILL_STEADY_BLOCK_STEPS */
+    uint32_t *block_steps; /* below RILL_STEADY_BLOCK_STEPS */
 } steady_parts;
 
 static steady_parts parts_of(const rill_attention_shape *shape, void *steady) {
@@ -50,22 +52,14 @@ void rill_steady_reset(const rill_attention_shape *shape, void *steady) {
     rill_steady_init(shape, steady);
 }
 
-/* total += block, and what the sum rounded away stays in compensation (Kahan, CACM 8(1), 1965). */
-static void fold(size_t count, float *restrict total, float *restrict compensation,
-                 const float *restrict block) {
-    for (size_t i = 0; i < count; i++) {
-        const float addend = block[i] - compensation[i], sum = total[i] + addend;
-        compensation[i] = (sum - total[i]) - addend;
-        total[i] = sum;
-    }
-}
-
-static void end_block(const rill_attention_shape *shape, const steady_parts *parts) {
-    const size_t size = rill_attention_size(shape);
-    fold(size / sizeof(float), parts->total, parts->compensation, parts->block);
-    memcpy(parts->now, parts->total, size);
-    memset(parts->block, 0, size);
-    *parts->block_steps = 0;
+/* The slices from the one on whose turn it is. */
+static void fold_slices(const rill_attention_shape *shape, const steady_parts *parts, size_t slices) {
+    const size_t floats = rill_attention_size(shape) / sizeof(float), slice = *parts->block_steps;
+    const size_t begin = floats * slice / RILL_STEADY_BLOCK_STEPS;
+    const size_t end = floats * (slice + slices) / RILL_STEADY_BLOCK_STEPS;
+    rill_kernels_get()->fold(end - begin, parts->total + begin, parts->compensation + begin,
+                             parts->now + begin, parts->block + begin);
+    *parts->block_steps = (uint32_t)((slice + slices) % RILL_STEADY_BLOCK_STEPS);
 }
 
 /* The sequence without its first steps. */
@@ -91,8 +85,7 @@ void rill_steady_attention(const rill_attention_shape *shape, void *steady, cons
         rill_attention_chunkwise(shape, parts.block, &part, rows); /* what it reads is written over */
         rill_attention_chunkwise(shape, parts.now, &part, rows);
         done += part.length;
-        *parts.block_steps += (uint32_t)part.length;
-        if (part.length == room) end_block(shape, &parts);
+        fold_slices(shape, &parts, part.length);
     }
 }
 

@@ -96,6 +96,10 @@ typedef struct rill_kernels {
     /* true when low ≤ x[i] ≤ high for every i (so never with a NaN), and when count is 0 */
     bool (*within)(size_t count, const float *x, float low, float high);
 
+    /* total[i] += block[i], what the sum rounded away kept in compensation[i] (Kahan, CACM 8(1), 1965); then
+     * now[i] = total[i] and block[i] = 0 */
+    void (*fold)(size_t count, float *total, float *compensation, float *now, float *block);
+
     /* out[r][m] = decay[r] out[r][m] + Σ_i a(r, i) b[i][m]: several steps' reads of a state, or their writes
      */
     void (*product)(const rill_matrix_product *product);

@@ -86,6 +86,15 @@ static bool within(size_t count, const float *x, float low, float high) {
     return true;
 }
 
+static void fold(size_t count, float *total, float *compensation, float *now, float *block) {
+    for (size_t i = 0; i < count; i++) {
+        const double exact = (double)total[i] - (double)compensation[i] + (double)block[i];
+        now[i] = total[i] = (float)exact;
+        compensation[i] = (float)((double)total[i] - exact);
+        block[i] = 0;
+    }
+}
+
 static void product(const rill_matrix_product *p) {
     for (size_t r = 0; r < p->rows; r++)
         for (size_t m = 0; m < p->columns; m++) {
@@ -154,6 +163,7 @@ const rill_kernels rill_kernels_reference = {
     .gate = gate,
     .depthwise = depthwise,
     .within = within,
+    .fold = fold,
     .product = product,
     .recurrent = recurrent,
     .chunk = recurrent,

@@ -12,6 +12,7 @@ const rill_kernels RILL_VECTOR_TABLE = {
     .gate = gate,
     .depthwise = depthwise,
     .within = within,
+    .fold = fold_sums,
     .product = product,
     .recurrent = recurrent,
     .chunk = chunk,
