@@ -9,6 +9,7 @@
 #include <rill/feature_map.h>
 #include <rill/softmax.h>
 
+#include "random_sequence.h"
 #include "count_allocations.h"
 #if defined(__linux__)
 #include "no_system_calls.h"
@@ -91,3 +92,37 @@ Test(attention_steps, make_no_system_call) {
     workshop_close(w);
 }
 #endif
+
+static void push_heads(const rill_attention_shape *shape, void *state, const random_sequence *r,
+                       bool chunkwise, size_t first_head, size_t head_count) {
+    rill_sequence part = r->sequence;
+    part.first_head = first_head;
+    part.head_count = head_count;
+    (chunkwise ? rill_attention_chunkwise : rill_attention_recurrent)(shape, state, &part, r->output);
+}
+
+/* A range of heads leaves what the whole leaves there, and the rest as it was. */
+Test(forms, heads_may_be_shared_out) {
+    random_seed(2009);
+    for (int round = 0; round < 60; round++) {
+        const rill_attention_shape shape = random_linear_or_gated(70);
+        random_sequence r = random_sequence_make(&shape, random_below(150), -1);
+        const size_t size = rill_attention_size(&shape), split = random_below(shape.heads);
+        const bool chunkwise = random_below(2);
+        void *whole = fresh_state(&shape), *shared = fresh_state(&shape);
+        float *output = malloc((r.outputs + 1) * sizeof *output);
+        push_heads(&shape, whole, &r, chunkwise, 0, 0);
+        memcpy(output, r.output, r.outputs * sizeof *output);
+        memset(r.output, 0x11, r.outputs * sizeof *output);
+        push_heads(&shape, shared, &r, chunkwise, split, 0);
+        for (size_t i = 0; i < r.outputs; i++) {
+            const size_t query_head = i / shape.value_dim % shape.query_heads;
+            if (query_head / (shape.query_heads / shape.heads) < split)
+                cr_assert(memcmp(&r.output[i], "\x11\x11\x11\x11", 4) == 0);
+        }
+        if (split > 0) push_heads(&shape, shared, &r, chunkwise, 0, split);
+        cr_assert_arr_eq(r.output, output, r.outputs * sizeof *output);
+        cr_assert_arr_eq(shared, whole, size);
+        free(output), free(shared), free(whole), free(r.memory);
+    }
+}

@@ -134,6 +134,11 @@ typedef struct rill_sequence {
     /* u [heads][key_dim] or NULL: linear and gated rule without a normalizer, in the causal forms. With it a
      * query reads the state as it was before its step, and of its own step u · k vᵀ. */
     const float *bonus;
+    /* Of the state heads only head_count from first_head on, 0: all, and the query heads that read them.
+     * Arrays, state and output are still those of all heads; what belongs to the others is not touched. Heads
+     * know nothing of each other, so threads may share out the heads of one state. In the causal forms and
+     * rill_attention_write. */
+    size_t first_head, head_count;
 } rill_sequence;
 
 /* A form: pushes the sequence through the state. The shape must be one that rill_attention_check accepts;

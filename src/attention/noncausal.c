@@ -56,7 +56,7 @@ void rill_attention_read(const rill_attention_shape *shape, const void *state, s
 
 void rill_attention_noncausal(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
                               float *output) {
-    assert(!sequence->bonus);
+    assert(!sequence->bonus && sequence->first_head == 0 && sequence->head_count == 0);
     size_t bad = rill_attention_write(shape, state, sequence);
     rill_attention_read(shape, state, sequence->length, sequence->queries, output);
     if (bad > 0) rill_sequence_spoil(shape, sequence, output);

@@ -13,26 +13,32 @@ static size_t beta_stride(const rill_attention_shape *shape, const rill_sequence
     return sequence->beta_is_shared ? 1 : shape->heads;
 }
 
-static bool finite(size_t count, const float *x) {
-    return rill_kernels_get()->within(count, x, -FLT_MAX, FLT_MAX);
+/* rows of width floats, stride apart; 0: one row for all */
+static bool within(size_t rows, size_t stride, size_t width, const float *x, float low, float high) {
+    const rill_kernels *kernels = rill_kernels_get();
+    if (stride == width || stride == 0) return kernels->within((stride ? rows : 1) * width, x, low, high);
+    for (size_t r = 0; r < rows; r++)
+        if (!kernels->within(width, x + r * stride, low, high)) return false;
+    return true;
 }
 
-static bool decays(size_t count, const float *x) {
-    return rill_kernels_get()->within(count, x, -INFINITY, 0);
+static bool finite(size_t rows, size_t stride, size_t width, const float *x) {
+    return within(rows, stride, width, x, -FLT_MAX, FLT_MAX);
 }
 
-/* All heads of steps start … start + length − 1 at once: they lie side by side. */
-static bool all_good(const rill_attention_shape *shape, const rill_sequence *sequence, size_t start,
-                     size_t length) {
-    size_t keys = shape->heads * shape->key_dim, values = shape->heads * shape->value_dim;
-    size_t decay_rows = shape->decay == RILL_DECAY_HEAD ? 1 : length, betas = beta_stride(shape, sequence);
-    return finite(length * keys, sequence->keys + start * keys) &&
-           finite(length * values, sequence->values + start * values) &&
-           (!sequence->log_decay || decays(decay_rows * shape->heads * rill_decay_width(shape),
-                                           sequence->log_decay + start * decay_stride(shape))) &&
-           (!sequence->beta || finite(length * betas, sequence->beta + start * betas)) &&
-           (!sequence->transition_read || (finite(length * keys, sequence->transition_read + start * keys) &&
-                                           finite(length * keys, sequence->transition_write + start * keys)));
+/* Are the run's steps from t on good in all its heads? */
+static bool good_steps(const rill_attention_shape *shape, const rill_head_run *run, size_t t, size_t length) {
+    const rill_heads_sequence *steps = &run->steps;
+    const size_t keys = steps->heads * shape->key_dim, values = steps->heads * shape->value_dim;
+    const size_t key = t * steps->key_stride, value = t * steps->value_stride;
+    return finite(length, steps->key_stride, keys, steps->keys + key) &&
+           finite(length, steps->value_stride, values, steps->values + value) &&
+           (!steps->log_decay || within(length, steps->decay_stride, steps->heads * rill_decay_width(shape),
+                                        steps->log_decay + t * steps->decay_stride, -INFINITY, 0)) &&
+           (!run->beta || finite(length, run->beta_stride, run->beta_is_shared ? 1 : steps->heads,
+                                 run->beta + t * run->beta_stride)) &&
+           (!run->transition_read || (finite(length, steps->key_stride, keys, run->transition_read + key) &&
+                                      finite(length, steps->key_stride, keys, run->transition_write + key)));
 }
 
 static rill_head_run head_of(const rill_attention_shape *shape, const rill_sequence *sequence, float *output,
@@ -58,7 +64,9 @@ static rill_head_run head_of(const rill_attention_shape *shape, const rill_seque
         steps.queries = sequence->queries + start * steps.query_stride + head * group * shape->key_dim;
         steps.output = output + start * steps.output_stride + head * group * shape->value_dim;
     }
-    rill_head_run run = {.steps = steps, .beta_stride = beta_stride(shape, sequence)};
+    rill_head_run run = {.steps = steps,
+                         .beta_stride = beta_stride(shape, sequence),
+                         .beta_is_shared = sequence->beta_is_shared};
     if (sequence->beta)
         run.beta = sequence->beta + start * run.beta_stride + (sequence->beta_is_shared ? 0 : head);
     if (sequence->transition_read) {
@@ -87,18 +95,6 @@ static rill_head_run part_of(const rill_head_run *run, size_t start, size_t leng
     return part;
 }
 
-static bool step_is_good(const rill_attention_shape *shape, const rill_head_run *run, size_t t) {
-    const rill_heads_sequence *steps = &run->steps;
-    size_t key = t * steps->key_stride;
-    return finite(shape->key_dim, steps->keys + key) &&
-           finite(shape->value_dim, steps->values + t * steps->value_stride) &&
-           (!steps->log_decay ||
-            decays(rill_decay_width(shape), steps->log_decay + t * steps->decay_stride)) &&
-           (!run->beta || finite(1, run->beta + t * run->beta_stride)) &&
-           (!run->transition_read || (finite(shape->key_dim, run->transition_read + key) &&
-                                      finite(shape->key_dim, run->transition_write + key)));
-}
-
 static void spoil_step(const rill_attention_shape *shape, const rill_head_run *run, size_t t) {
     for (size_t m = 0; m < run->steps.query_group * shape->value_dim; m++)
         run->steps.output[t * run->steps.output_stride + m] = NAN;
@@ -110,7 +106,7 @@ static size_t take_good_steps(const rill_attention_shape *shape, float *S, float
     size_t bad = 0;
     for (size_t t = 0; t < run->steps.length;) {
         size_t good = 0;
-        while (t + good < run->steps.length && step_is_good(shape, run, t + good)) good++;
+        while (t + good < run->steps.length && good_steps(shape, run, t + good, 1)) good++;
         if (good > 0) {
             rill_head_run part = part_of(run, t, good);
             form(shape, S, z, &part, context);
@@ -131,6 +127,8 @@ static void check_inputs(const rill_attention_shape *shape, const rill_sequence 
     assert(rill_rule_is_delta(shape->rule) == (sequence->beta != NULL));
     assert((shape->rule == RILL_RULE_RANK_ONE) == (sequence->transition_read != NULL));
     assert((shape->rule == RILL_RULE_RANK_ONE) == (sequence->transition_write != NULL));
+    assert(sequence->first_head <= shape->heads &&
+           sequence->head_count <= shape->heads - sequence->first_head);
     assert(!sequence->bonus || (!shape->normalize && !rill_rule_erases(shape->rule)));
 }
 
@@ -138,12 +136,15 @@ size_t rill_sequence_walk(const rill_attention_shape *shape, void *state, const 
                           float *output, size_t block_steps, bool several_heads, rill_head_form *form,
                           void *context) {
     check_inputs(shape, sequence);
+    const size_t first = sequence->first_head;
+    const size_t count = sequence->head_count ? sequence->head_count : shape->heads - first;
     size_t bad = 0;
     for (size_t start = 0; start < sequence->length; start += block_steps) {
         size_t left = sequence->length - start, length = left < block_steps ? left : block_steps;
-        bool good = all_good(shape, sequence, start, length);
-        size_t heads = good && several_heads ? shape->heads : 1;
-        for (size_t head = 0; head < shape->heads; head += heads) {
+        rill_head_run all = head_of(shape, sequence, output, first, count, start, length);
+        bool good = good_steps(shape, &all, 0, length);
+        size_t heads = good && several_heads ? count : 1;
+        for (size_t head = first; head < first + count; head += heads) {
             float *z, *S = rill_state_of_head(shape, state, head, &z);
             rill_head_run run = head_of(shape, sequence, output, head, heads, start, length);
             if (left >= 2 * length) run.steps.ahead = length;
@@ -160,6 +161,6 @@ void rill_sequence_spoil(const rill_attention_shape *shape, const rill_sequence 
     for (size_t head = 0; head < shape->heads; head++) {
         rill_head_run run = head_of(shape, sequence, output, head, 1, 0, sequence->length);
         for (size_t t = 0; t < sequence->length; t++)
-            if (!step_is_good(shape, &run, t)) spoil_step(shape, &run, t);
+            if (!good_steps(shape, &run, t, 1)) spoil_step(shape, &run, t);
     }
 }

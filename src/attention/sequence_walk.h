@@ -14,6 +14,7 @@ typedef struct rill_head_run {
     rill_heads_sequence steps; /* query_group 0, queries and output NULL: nothing is read */
     const float *beta;         /* row t at beta + t · beta_stride, one float; NULL: not a delta rule */
     size_t beta_stride;
+    bool beta_is_shared;                             /* one for all heads, else one for each */
     const float *transition_read, *transition_write; /* rows as the keys'; NULL: not the rank-one rule */
     const float *bonus;                              /* [key_dim] or NULL */
 } rill_head_run;
@@ -22,7 +23,7 @@ typedef struct rill_head_run {
 typedef void rill_head_form(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
                             void *context);
 
-/* Pushes the sequence through every head of the state by that form, at most block_steps steps at a time, and
+/* Pushes the sequence through its heads of the state by that form, at most block_steps steps at a time, and
  * one head at a time unless the form takes several. Without output nothing is read. A step that is bad in a
  * head (see <rill/attention.h>) leaves that head's state as it was and its output NaN. Returns how many of
  * them there were. */

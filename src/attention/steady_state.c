@@ -76,6 +76,7 @@ static rill_sequence sequence_from(const rill_attention_shape *shape, const rill
 void rill_steady_attention(const rill_attention_shape *shape, void *steady, const rill_sequence *sequence,
                            float *output) {
     assert(rill_steady_check(shape, NULL) == RILL_OK);
+    assert(sequence->first_head == 0 && sequence->head_count == 0);
     const steady_parts parts = parts_of(shape, steady);
     for (size_t done = 0; done < sequence->length;) {
         const size_t room = RILL_STEADY_BLOCK_STEPS - *parts.block_steps;

@@ -27,7 +27,7 @@ enum {
 static const float decay_least = 0x1p-16f, log_decay_least = -11.09f;
 
 /* What the passes over a block's steps multiply with what. */
-typedef struct block {
+typedef struct step_block {
     size_t steps;
     size_t row, rows; /* of S */
     bool first, last; /* rows: the outputs begin at 0, and are finished */
@@ -39,7 +39,7 @@ typedef struct block {
     float total[block_steps], weight[block_steps]; /* G_t and 1 / G_t; 1 with a decay per key */
     float normalizer[block_steps];                 /* (G_t q_t)·ẑ_t / total, by the rows so far */
     float factor[block_steps];                     /* of the finished outputs */
-} block;
+} step_block;
 
 /* Where a pass takes its columns of S from, and where it leaves them. */
 typedef struct column_pass {
@@ -92,8 +92,8 @@ INLINE void fetch_next(const one_head *head, size_t t, size_t m) {
 }
 
 /* `steps` steps from t on, `columns` vectors from column m on; one alone may be `width` values wide */
-INLINE void pass(size_t steps, size_t columns, const one_head *head, const block *b, const column_pass *p,
-                 size_t t, size_t m, size_t width) {
+INLINE void pass(size_t steps, size_t columns, const one_head *head, const step_block *b,
+                 const column_pass *p, size_t t, size_t m, size_t width) {
     _Alignas(vector) float value[tile_steps * tile_columns * lanes];
     vector out[tile_steps][tile_columns];
     const float *values = head->values + t * head->strides->value_stride + m;
@@ -121,14 +121,14 @@ INLINE void pass(size_t steps, size_t columns, const one_head *head, const block
 }
 
 /* A function of its own, where a tile has all registers. */
-static __attribute__((noinline)) void pass_tile(const one_head *head, const block *b, const column_pass *p,
-                                                size_t t, size_t m) {
+static __attribute__((noinline)) void pass_tile(const one_head *head, const step_block *b,
+                                                const column_pass *p, size_t t, size_t m) {
     pass(tile_steps, tile_columns, head, b, p, t, m, lanes);
 }
 
 /* All steps of the block for `columns` vectors of S. Between passes they lie packed: rows of S may be as far
  * apart as a way of the cache. */
-INLINE void pass_columns(size_t columns, const one_head *head, const block *b, size_t m, size_t width) {
+INLINE void pass_columns(size_t columns, const one_head *head, const step_block *b, size_t m, size_t width) {
     _Alignas(vector) float packed[block_rows * tile_columns * lanes];
     const size_t stride = columns * lanes, S_stride = head->value_dim;
     float *S = head->S + b->row * S_stride + m;
@@ -166,7 +166,7 @@ INLINE void pass_columns(size_t columns, const one_head *head, const block *b, s
         store_part(S + d * S_stride, width, load(packed + d * stride));
 }
 
-static void pass_block(const one_head *head, const block *b) {
+static void pass_block(const one_head *head, const step_block *b) {
     size_t m = 0;
     for (; m + tile_columns * lanes <= head->value_dim; m += tile_columns * lanes)
         pass_columns(tile_columns, head, b, m, lanes);
@@ -174,7 +174,7 @@ static void pass_block(const one_head *head, const block *b) {
 }
 
 /* Of at most `most` steps, how many make a block, and their G_t. */
-static void find_total(const one_head *head, size_t most, block *b) {
+static void find_total(const one_head *head, size_t most, step_block *b) {
     float g[block_steps];
     for (size_t i = 0; i < most; i++) g[i] = head->log_decay[i * head->strides->decay_stride];
     for (size_t i = 0; i < most; i += lanes)
@@ -204,7 +204,7 @@ static bool all_keys_last(const one_head *head, size_t steps) {
 }
 
 /* The block that the head's steps begin with. */
-static void begin_block(const one_head *head, size_t length, block *b) {
+static void begin_block(const one_head *head, size_t length, step_block *b) {
     size_t rows = head->key_dim < block_rows ? head->key_dim : block_rows;
     size_t most = rows <= panel_rows ? block_steps : block_steps / 2;
     if (most > length) most = length;
@@ -225,8 +225,8 @@ static void begin_block(const one_head *head, size_t length, block *b) {
 
 /* `vectors` vectors of rows from row d of the block on, one alone of `width` rows: what the passes multiply
  * with, z through the steps, and the products with it. */
-INLINE void prepare_rows(size_t vectors, bool per_key, const one_head *head, block *b, size_t d, size_t width,
-                         vector product[block_steps]) {
+INLINE void prepare_rows(size_t vectors, bool per_key, const one_head *head, step_block *b, size_t d,
+                         size_t width, vector product[block_steps]) {
     const size_t row = b->row + d;
     vector z[prepared], total[prepared];
     for (size_t c = 0; c < vectors; c++) {
@@ -270,7 +270,7 @@ INLINE void prepare_rows(size_t vectors, bool per_key, const one_head *head, blo
     }
 }
 
-INLINE void prepare(bool per_key, const one_head *head, block *b) {
+INLINE void prepare(bool per_key, const one_head *head, step_block *b) {
     vector product[block_steps];
     size_t d = 0;
     for (; d + prepared * lanes <= b->rows; d += prepared * lanes)
@@ -286,7 +286,7 @@ INLINE void prepare(bool per_key, const one_head *head, block *b) {
 }
 
 /* 1 / (q·z + ε), or scale, of outputs that are yet to be multiplied by total */
-static void find_factors(const one_head *head, block *b) {
+static void find_factors(const one_head *head, step_block *b) {
     for (size_t t = 0; t < b->steps; t += lanes) {
         size_t width = b->steps - t;
         vector total = load_up_to(b->total + t, width), factor = splat(head->scale);
@@ -297,7 +297,7 @@ static void find_factors(const one_head *head, block *b) {
 }
 
 /* The block through one query head. */
-static void take_block(const one_head *head, block *b) {
+static void take_block(const one_head *head, step_block *b) {
     bool per_key = head->log_decay && head->strides->decay_per_key;
     for (b->row = 0; b->row < head->key_dim; b->row += b->rows) {
         size_t left = head->key_dim - b->row;
@@ -313,7 +313,7 @@ static void take_block(const one_head *head, block *b) {
 static void chunk(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
                   const rill_heads_sequence *sequence) {
     const all_heads all = {key_dim, value_dim, S, z, epsilon, scale, sequence};
-    block b;
+    step_block b;
     for (size_t head = 0; head < sequence->heads; head++)
         for (size_t done = 0; done < sequence->length; done += b.steps)
             for (size_t group = 0; group < sequence->query_group; group++) {
