@@ -23,7 +23,7 @@
 enum { LAYERS = 2, DIM = 64, HEADS = 4, WIDE = 128, COMPARED = 256, LONG = 2048 };
 
 /* uniform in ±size, always the same */
-static const float *draw(size_t count, float middle, float size) {
+static float *draw(size_t count, float middle, float size) {
     static unsigned long long state = 1;
     float *numbers = malloc(count * sizeof *numbers);
     if (!numbers) exit(1);
@@ -123,7 +123,7 @@ int main(int argc, char **argv) {
     }
     rill_transformer *used = transformer ? transformer : draw_transformer();
     const size_t dim = used->layers->self.query.inputs;
-    const float *x = draw(LONG * dim, 0, 1);
+    float *x = draw(LONG * dim, 0, 1);
     double worst = 0;
     for (size_t kind = 0; kind < 2; kind++) {
         for (size_t i = 0; i < used->layers_count; i++) used->layers[i].self.kind = (rill_multihead_kind)kind;
@@ -133,6 +133,7 @@ int main(int argc, char **argv) {
         run_long(used, dim, x);
         worst = fmax(worst, apart);
     }
+    free(x);
     rill_transformer_free(transformer);
     rill_weights_close(weights);
     return worst < 1e-4 ? 0 : 1;

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#include "transformer/weights.h"
+#include "transformer/weight_finder.h"
 
 /* nn.MultiheadAttention stacks the three projections, or keeps three when keys have a dimension of their own.
  */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "failure.h"
-#include "transformer/weights.h"
+#include "transformer/weight_finder.h"
 
 enum { prefix_size = 256 };
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "transformer/weights.h"
+#include "transformer/weight_finder.h"
 
 #include <assert.h>
 #include <float.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What finds a module's weights: by prefix and name, each with the shape it must have. */
-#ifndef RILL_TRANSFORMER_WEIGHTS_H
-#define RILL_TRANSFORMER_WEIGHTS_H
+#ifndef RILL_WEIGHT_FINDER_H
+#define RILL_WEIGHT_FINDER_H
 
 #include <stdbool.h>
 
