@@ -55,8 +55,8 @@ void rill_graph_attention(const rill_softmax_shape *shape, const rill_graph *gra
     assert(rill_softmax_check(shape, NULL) == RILL_OK && rill_graph_check(graph, NULL) == RILL_OK);
     assert(!input->queries == !input->keys && (input->queries || input->bias));
     assert(!input->bias || shape->similarity == RILL_SIMILARITY_SOFTMAX);
-    if (graph->edges == 0) {
-        memset(output, 0, graph->nodes * shape->query_heads * shape->value_dim * sizeof *output);
+    if (graph->edges == 0) { /* then there may be no values, whose address would be taken */
+        for (size_t i = 0; i < graph->nodes * shape->query_heads * shape->value_dim; i++) output[i] = 0;
         return;
     }
     rill_softmax_shape scored = *shape;
