@@ -21,7 +21,8 @@ static float *look(rill_grid grid, size_t heads, size_t channels, const float *x
     size_t pixels = grid.height * grid.width;
     const rill_softmax_shape shape = {
         .heads = 1, .query_heads = heads, .key_dim = 1, .value_dim = channels, .scale = 1};
-    float *seen = calloc(pixels * heads * channels, sizeof *seen), *nothing = calloc(pixels, sizeof *nothing);
+    float *seen = calloc(pixels * heads * channels, sizeof *seen),
+          *nothing = calloc(pixels + heads, sizeof *nothing);
     float *bias = calloc(heads * pixels, sizeof *bias);
     if (!seen || !nothing || !bias) abort();
     for (size_t i = 0; i < pixels; i++) { /* a query a time: the bias is then [heads][pixels] */
