@@ -106,13 +106,15 @@ static float *quadratic_table(conformance_case *c, const images *i, bool exchang
         return table;
     float *mu = conformance_floats(c, 2 * i->heads), *P = conformance_floats(c, 4 * i->heads);
     for (size_t h = 0; h < i->heads; h++) {
-        const float *m = spreads->values + 4 * h;
-        float only = spreads->values[h];
         for (size_t a = 0; a < 4; a++) {
             size_t row = a / 2, column = a % 2;
-            float full = exchanged ? m[1 - row] * m[1 - column] + m[3 - row] * m[3 - column]
-                                   : m[2 * row] * m[2 * column] + m[2 * row + 1] * m[2 * column + 1];
-            P[4 * h + a] = spreads->rank > 1 ? full : row == column ? only * only : 0;
+            const float *m = spreads->values + (spreads->rank > 1 ? 4 * h : h);
+            if (spreads->rank == 1)
+                P[4 * h + a] = row == column ? *m * *m : 0;
+            else if (exchanged)
+                P[4 * h + a] = m[1 - row] * m[1 - column] + m[3 - row] * m[3 - column];
+            else
+                P[4 * h + a] = m[2 * row] * m[2 * column] + m[2 * row + 1] * m[2 * column + 1];
         }
         for (size_t a = 0; a < 2; a++) mu[2 * h + a] = centres->values[2 * h + (exchanged ? 1 - a : a)];
     }
