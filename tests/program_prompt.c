@@ -20,8 +20,9 @@ static rill_listener *open_listener(void) {
 }
 
 /* One voice for the first half, another for the second. */
+static float samples[SECONDS * RATE_HZ];
+
 static rill_listener *conversation(void) {
-    static float samples[SECONDS * RATE_HZ];
     rill_listener *listener = open_listener();
     rill_event event;
     for (size_t i = 0; i < SECONDS * RATE_HZ; i++) {
@@ -93,6 +94,16 @@ Test(prompt, merges_two_speakers_and_tells_it_as_a_correction) {
         corrected |=
             event.kind == RILL_EVENT_CORRECTION && event.from_speaker == from && event.speaker == into;
     cr_assert(corrected);
+    /* it speaks on: its label is gone for good */
+    size_t told = 0;
+    for (size_t begun = 0, done; begun < 5; begun++)
+        for (done = SECONDS * RATE_HZ / 2; done < SECONDS * RATE_HZ;) {
+            done += rill_listener_push(listener, SECONDS * RATE_HZ - done, samples + done);
+            for (; rill_listener_poll(listener, &event); told++)
+                cr_assert(event.speaker != from && event.from_speaker != from, "S%u again at %g s", from,
+                          event.decided_at);
+        }
+    cr_assert_gt(told, 0);
     close_listener(listener);
 }
 

@@ -7,6 +7,14 @@ run 0 --help
 told 'rill listen'
 run 0 --version
 told '^rill [0-9]+\.[0-9]+\.[0-9]+'
+# the kernels that every machine has, forced by name; a name that is none changes nothing
+cp out as_chosen
+for kernels in reference portable; do
+    RILL_KERNELS=$kernels run 0 --version
+    told "kernels: $kernels\)"
+done
+RILL_KERNELS=nonsense run 0 --version
+same out as_chosen "a name of no kernels changes which run"
 for command in listen track devices enroll identify speakers embed eval model; do
     "$rill" --help | grep -q "^  $command " || fail "rill --help lacks $command"
     run 0 help $command
