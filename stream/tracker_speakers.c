@@ -63,6 +63,7 @@ bool rill_tracker_merge(const rill_voice_model *voices, void *bytes, uint32_t fr
     event->score = 1; /* the user says so */
     kept->talk_steps += lost->talk_steps;
     kept->belief += lost->belief;
+    kept->enrolled |= lost->enrolled;
     if (!kept->name[0]) memcpy(kept->name, lost->name, sizeof kept->name);
     if (self->open.label == from) self->open.label = self->open.told = number;
     size_t at_index = (size_t)(lost - self->speakers);

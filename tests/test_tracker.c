@@ -578,6 +578,35 @@ Test(tracker, names_and_merges_are_the_users) {
     free(told.events);
 }
 
+/* Bob sounds exactly like Anna, and only names keep them apart. */
+Test(tracker, what_is_merged_into_an_enrolled_voice_is_enrolled) {
+    for (int from_enrolled = 0; from_enrolled < 2; from_enrolled++) {
+        rill_tracker_settings settings = ordinary();
+        void *tracker = open_tracker(&settings);
+        story told = {0};
+        random_seed(16);
+        voice a = make_voice();
+        hear(tracker, &told, &a, 6);
+        rill_speaker_view views[8];
+        cr_assert_eq(rill_tracker_speakers(tracker, 8, views), 1);
+        const uint32_t heard = views[0].speaker;
+        const uint32_t anna = rill_tracker_enroll(voices, tracker, "Anna", a.place, 10);
+        cr_assert(from_enrolled ? rill_tracker_merge(voices, tracker, anna, heard)
+                                : rill_tracker_merge(voices, tracker, heard, anna));
+        const uint32_t kept = from_enrolled ? heard : anna;
+        cr_assert_neq(rill_tracker_enroll(voices, tracker, "Bob", a.place, 10), 0);
+        hear(tracker, &told, &a, 20);
+        const size_t known = rill_tracker_speakers(tracker, 8, views);
+        const rill_speaker_view *found = NULL;
+        for (size_t i = 0; i < known; i++)
+            if (views[i].speaker == kept) found = views + i;
+        cr_assert(known == 2 && found, "%zu are known", known);
+        cr_assert(found->enrolled && !strcmp(found->name, "Anna"), "\"%s\"", found->name);
+        finish(tracker, &told);
+        free(told.events);
+    }
+}
+
 Test(tracker, a_step_allocates_nothing) {
     rill_tracker_settings settings = ordinary();
     void *tracker = open_tracker(&settings);
