@@ -18,7 +18,8 @@ static bool case_open(const char *folder, const char *name, safetensors_case *c)
     char path[512];
     snprintf(path, sizeof path, RILL_SHARED "/conformance/%s/%s.safetensors", folder, name);
     if (safetensors_case_open(path, c)) return true;
-    cr_skip_test("SKIPPED: %s is not here", path);
+    fprintf(stderr, "SKIPPED: %s is not here\n", path); /* Criterion itself says nothing */
+    cr_skip_test();
     return false;
 }
 
