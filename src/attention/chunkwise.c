@@ -5,8 +5,9 @@
 static void sum_up(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
                    void *unused) {
     (void)unused;
-    rill_kernels_get()->chunk(shape->key_dim, shape->value_dim, S, z, shape->epsilon, shape->scale,
-                              &run->steps);
+    const rill_kernels *kernels = rill_kernels_get();
+    (run->steps.length == 1 ? kernels->recurrent : kernels->chunk)(shape->key_dim, shape->value_dim, S, z,
+                                                                   shape->epsilon, shape->scale, &run->steps);
 }
 
 static void replace(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
