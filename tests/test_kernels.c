@@ -175,8 +175,8 @@ Test(kernels, layer_norm_agrees_with_the_reference) {
     every_table(layer_norm_agrees, "layer_norm");
 }
 
-/* elu1 within 2 ulp of the exponential in double, a gate within 4: 2 of the exponential, ½ each of sum and
- * quotient; in place and apart, over the whole range that does not vanish */
+/* elu1 and exponential within 2 ulp of the exponential in double, a gate within 4: 2 of the exponential, ½
+ * each of sum and quotient; in place and apart, over the whole range that does not vanish */
 static void activations_agree(const rill_kernels *reference, const rill_kernels *kernels) {
     double ulp = FLT_EPSILON;
     for (int round = 0; round < 200; round++) {
@@ -189,6 +189,19 @@ static void activations_agree(const rill_kernels *reference, const rill_kernels 
             double exact = x.data[i] > 0 ? (double)x.data[i] + 1 : exp((double)x.data[i]);
             near(kernels, "elu1", i, y.data[i], exact, 2 * ulp * exact + 0x1p-149);
             near(reference, "elu1", i, want.data[i], exact, ulp * exact + 0x1p-149);
+        }
+        memcpy(y.data, x.data, count * sizeof *x.data);
+        kernels->exponential(count, y.data, y.data);
+        reference->exponential(count, x.data, want.data);
+        for (size_t i = 0; i < count; i++) {
+            const double exact = exp((double)x.data[i]), error = 2 * ulp * exact + 0x1p-149;
+            if (exact > FLT_MAX * (1 + 3 * ulp))
+                cr_assert(y.data[i] == INFINITY && want.data[i] == INFINITY, "%s exp(%.9g) = %g",
+                          kernels->name, (double)x.data[i], (double)y.data[i]);
+            else if (exact < FLT_MAX * (1 - 3 * ulp)) {
+                near(kernels, "exponential", i, y.data[i], exact, error);
+                near(reference, "exponential", i, want.data[i], exact, ulp * exact + 0x1p-149);
+            }
         }
         kernels->silu(count, x.data, y.data);
         for (size_t i = 0; i < count; i++) {
@@ -208,7 +221,7 @@ static void activations_agree(const rill_kernels *reference, const rill_kernels 
 }
 
 Test(kernels, activations_are_within_a_few_units_in_the_last_place) {
-    every_table(activations_agree, "elu1, silu, gate");
+    every_table(activations_agree, "elu1, exponential, silu, gate");
 }
 
 static void specials_hold(const rill_kernels *reference, const rill_kernels *kernels) {
@@ -219,12 +232,17 @@ static void specials_hold(const rill_kernels *reference, const rill_kernels *ker
             for (size_t i = 0; i < count; i++) ones[i] = 1;
             const float inputs[] = {NAN, -NAN, INFINITY, -INFINITY, -FLT_MAX, FLT_MAX, -0.0f, -FLT_MIN};
             const float elu1[] = {NAN, NAN, INFINITY, 0, 0, FLT_MAX, 1, 1};
+            const float exponential[] = {NAN, NAN, INFINITY, 0, 0, INFINITY, 1, 1};
             const float sigmoid[] = {NAN, NAN, 1, 0, 0, 1, 0.5f, 0.5f};
             for (size_t k = 0; k < sizeof inputs / sizeof *inputs; k++) {
                 x[at] = inputs[k];
                 kernels->elu1(count, x, y);
                 cr_assert(isnan(elu1[k]) ? isnan(y[at]) : y[at] == elu1[k], "%s elu1(%g) = %g", kernels->name,
                           (double)x[at], (double)y[at]);
+                kernels->exponential(count, x, y);
+                cr_assert(isnan(exponential[k]) ? isnan(y[at]) : y[at] == exponential[k], "%s exp(%g) = %g",
+                          kernels->name, (double)x[at], (double)y[at]);
+                for (size_t i = 0; i < count; i++) cr_assert(i == at || y[i] == 1);
                 kernels->gate(count, ones, x, y);
                 cr_assert(isnan(sigmoid[k]) ? isnan(y[at]) : y[at] == sigmoid[k], "%s sigmoid(%g) = %g",
                           kernels->name, (double)x[at], (double)y[at]);

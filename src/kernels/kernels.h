@@ -81,6 +81,9 @@ typedef struct rill_kernels {
      * units in the last place, subnormal results to half the smallest one more; exp(−∞) = 0; NaN stays. */
     void (*elu1)(size_t count, const float *x, float *y);
 
+    /* y[i] = exp(x[i]), as exact as elu1's; ∞ where the result is above FLT_MAX; y may be x */
+    void (*exponential)(size_t count, const float *x, float *y);
+
     /* y[i] = x[i] · sigmoid(x[i]), absolute error below 1e-36 where the result is not normal; y may be x.
      * silu(−∞) = −∞ · 0 = NaN. */
     void (*silu)(size_t count, const float *x, float *y);

@@ -57,6 +57,10 @@ static void elu1(size_t count, const float *x, float *y) {
     for (size_t i = 0; i < count; i++) y[i] = (float)(x[i] > 0 ? (double)x[i] + 1 : exp((double)x[i]));
 }
 
+static void exponentials(size_t count, const float *x, float *y) {
+    for (size_t i = 0; i < count; i++) y[i] = (float)exp((double)x[i]);
+}
+
 static double sigmoid(double x) {
     return 1 / (1 + exp(-x));
 }
@@ -159,6 +163,7 @@ const rill_kernels rill_kernels_reference = {
     .packed_dense = packed_dense,
     .layer_norm = layer_norm,
     .elu1 = elu1,
+    .exponential = exponentials,
     .silu = silu,
     .gate = gate,
     .depthwise = depthwise,

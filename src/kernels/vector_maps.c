@@ -12,6 +12,12 @@ static void elu1(size_t count, const float *x, float *y) {
     if (i < count) store_part(y + i, count - i, elu1_of(load_part(x + i, count - i)));
 }
 
+static void exponentials(size_t count, const float *x, float *y) {
+    size_t i = 0;
+    for (; i + lanes <= count; i += lanes) store(y + i, exponential(load(x + i)));
+    if (i < count) store_part(y + i, count - i, exponential(load_part(x + i, count - i)));
+}
+
 INLINE vector gate_of(vector a, vector b) {
     return a / (splat(1) + exponential(-b));
 }

@@ -8,6 +8,7 @@ const rill_kernels RILL_VECTOR_TABLE = {
     .packed_dense = packed_dense,
     .layer_norm = layer_norm,
     .elu1 = elu1,
+    .exponential = exponentials,
     .silu = silu,
     .gate = gate,
     .depthwise = depthwise,
