@@ -287,6 +287,60 @@ Test(kernels, depthwise_agrees_with_the_reference) {
     every_table(depthwise_agrees, "depthwise");
 }
 
+/* Scores and mixtures of rows that lie apart, in an order of their own, whatever may be fetched. */
+static void rows_agree(const rill_kernels *reference, const rill_kernels *kernels) {
+    for (int round = 0; round < 150; round++) {
+        const size_t count = random_below(70), dim = odd_dim(), gap = random_below(4);
+        guarded_floats x = guarded_input(dim, -2, 2), memory = guarded_input(count * (dim + gap), -1, 1);
+        guarded_floats weights = guarded_input(count, 0, 1), before = guarded_input(dim, -1, 1);
+        guarded_floats y = guarded_output(count), want = guarded_output(count);
+        const float **rows = malloc((count + 1) * sizeof *rows);
+        for (size_t j = 0; j < count; j++) rows[j] = memory.data + random_below(count) * (dim + gap);
+        const rill_rows all = {count, dim, rows}, some = {random_below(count + 1), dim, rows};
+        const float scale = (float)random_uniform();
+        kernels->score(&all, scale, x.data, random_below(2) ? &some : NULL, y.data);
+        reference->score(&all, scale, x.data, NULL, want.data);
+        for (size_t j = 0; j < count; j++) {
+            double sum = 0, magnitude = 0;
+            for (size_t i = 0; i < dim; i++) {
+                sum += (double)scale * (double)x.data[i] * (double)rows[j][i];
+                magnitude += fabs((double)scale * (double)x.data[i] * (double)rows[j][i]);
+            }
+            near(reference, "score", j, want.data[j], sum, 2 * U * magnitude);
+            near(kernels, "score", j, y.data[j], sum, (double)(dim + 3) * U * magnitude);
+            float alone;
+            kernels->score(&(rill_rows){1, dim, rows + j}, scale, x.data, NULL, &alone);
+            cr_assert(alone == y.data[j], "%s score [%zu] alone: %.9g, among others %.9g", kernels->name, j,
+                      (double)alone, (double)y.data[j]);
+        }
+        guarded_floats mixed = guarded_copy(&before), exact = guarded_copy(&before);
+        kernels->mix(&all, weights.data, random_below(2) ? &some : NULL, mixed.data);
+        reference->mix(&all, weights.data, NULL, exact.data);
+        for (size_t m = 0; m < dim; m++) {
+            double sum = (double)before.data[m], magnitude = fabs(sum);
+            for (size_t j = 0; j < count; j++) {
+                sum += (double)weights.data[j] * (double)rows[j][m];
+                magnitude += fabs((double)weights.data[j] * (double)rows[j][m]);
+            }
+            near(reference, "mix", m, exact.data[m], sum, 2 * U * magnitude);
+            near(kernels, "mix", m, mixed.data[m], sum, (double)(count + 2) * U * magnitude);
+        }
+        free(rows);
+        guarded_free(&x);
+        guarded_free(&memory);
+        guarded_free(&weights);
+        guarded_free(&before);
+        guarded_free(&y);
+        guarded_free(&want);
+        guarded_free(&mixed);
+        guarded_free(&exact);
+    }
+}
+
+Test(kernels, rows_are_scored_and_mixed_as_the_definition_says) {
+    every_table(rows_agree, "score, mix");
+}
+
 /* out = decay out + a b with the kernel, and what it should be; a by columns is its transpose. Σ is that of
  * inner + 1 products, one of them rounded once more. */
 static void product_check(const rill_kernels *kernels, rill_matrix_product p, const guarded_floats *before) {

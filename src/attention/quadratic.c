@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdint.h>
 
-#include "attention/dot_product.h"
 #include "kernels/kernels.h"
 
 enum { block_keys = 64 }; /* 64 keys and values of 64: 32 KiB, a first-level cache */
@@ -76,12 +75,12 @@ static size_t row_of(const rill_quadratic_head *head, size_t j) {
     return head->rows ? head->rows[j] : j;
 }
 
-static void multiply_keys(const rill_quadratic_head *head, size_t i, rill_key_range keys, float *scores) {
-    const float *query = head->queries + i * head->query_stride;
-    size_t dim = head->shape->key_dim, stride = head->key_stride;
-    for (size_t j = keys.begin; j < keys.end; j++)
-        scores[j - keys.begin] =
-            head->shape->scale * rill_dot_product(dim, query, head->keys + row_of(head, j) * stride);
+static const float *key_of(const rill_quadratic_head *head, size_t j) {
+    return head->keys + row_of(head, j) * head->key_stride;
+}
+
+static const float *value_of(const rill_quadratic_head *head, size_t j) {
+    return head->values + row_of(head, j) * head->value_stride;
 }
 
 void rill_quadratic_bias_scores(const rill_quadratic_head *head, size_t i, rill_key_range keys,
@@ -103,45 +102,50 @@ void rill_quadratic_bias_scores(const rill_quadratic_head *head, size_t i, rill_
     }
 }
 
-/* Scores of row i with the keys begin … end − 1, all in sight by position, up to a kind. */
-static void score_keys(const rill_quadratic_head *head, size_t i, rill_key_range keys, rill_scores kind,
-                       float *scores) {
-    multiply_keys(head, i, keys, scores);
+/* Scores of row i with at most block_keys keys, all in sight by position, up to a kind; next may be fetched.
+ */
+static void score_block(const rill_quadratic_head *head, size_t i, rill_key_range keys, rill_scores kind,
+                        const rill_rows *next, float *scores) {
+    const float *rows[block_keys];
+    for (size_t j = keys.begin; j < keys.end; j++) rows[j - keys.begin] = key_of(head, j);
+    const rill_rows all = {keys.end - keys.begin, head->shape->key_dim, rows};
+    rill_kernels_get()->score(&all, head->shape->scale, head->queries + i * head->query_stride, next, scores);
     rill_quadratic_bias_scores(head, i, keys, kind, scores);
 }
 
-/* output += Σ_j weights[j] values[j], four values for each pass over the output */
-static void add_weighted(size_t count, const float *weights, const float *const *values, size_t value_dim,
-                         float *restrict output) {
-    size_t j = 0;
-    for (; j + 4 <= count; j += 4) {
-        const float *a = values[j], *b = values[j + 1], *c = values[j + 2], *d = values[j + 3];
-        float wa = weights[j], wb = weights[j + 1], wc = weights[j + 2], wd = weights[j + 3];
-        for (size_t m = 0; m < value_dim; m++) output[m] += (wa * a[m] + wb * b[m]) + (wc * c[m] + wd * d[m]);
+/* The same with any number of keys. */
+static void score_keys(const rill_quadratic_head *head, size_t i, rill_key_range keys, rill_scores kind,
+                       float *scores) {
+    for (rill_key_range block = keys; block.begin < keys.end; block.begin = block.end) {
+        block.end = keys.end - block.begin < block_keys ? keys.end : block.begin + block_keys;
+        score_block(head, i, block, kind, NULL, scores + (block.begin - keys.begin));
     }
-    for (; j < count; j++)
-        for (size_t m = 0; m < value_dim; m++) output[m] += weights[j] * values[j][m];
 }
 
-/* The part of a block of keys that row i sees: weights, their sum, and Σ w v in the output row. */
-static void take_keys(const rill_quadratic_head *head, size_t i, rill_key_range keys, row_sums *sums) {
+/* The part of a block of keys that row i sees: weights, their sum, and Σ w v in the output row. Of the keys
+ * from the block's end on, next_keys will be wanted next. */
+static void take_keys(const rill_quadratic_head *head, size_t i, rill_key_range keys, size_t next_keys,
+                      row_sums *sums) {
     float weights[block_keys], *output = head->output + i * head->output_stride;
+    const float *rows[block_keys], *next_rows[block_keys];
     size_t count = keys.end - keys.begin, value_dim = head->shape->value_dim;
-    score_keys(head, i, keys, RILL_SCORES_BIASED, weights);
+    for (size_t j = 0; j < count; j++) rows[j] = value_of(head, keys.begin + j);
+    rill_rows values = {count, value_dim, rows}, next = {next_keys, head->shape->key_dim, next_rows};
+    score_block(head, i, keys, RILL_SCORES_BIASED, &values, weights);
     float factor = similarity_of(head->shape)(count, weights, sums);
     if (factor != 1) { /* NaN too */
         sums->weights *= (double)factor;
         for (size_t m = 0; m < value_dim; m++) output[m] *= factor;
     }
-    const float *values[block_keys];
-    size_t counting = 0;
+    values.count = 0;
     for (size_t j = 0; j < count; j++) {
         if (weights[j] == 0) continue; /* a value that counts for nothing may hold anything */
         sums->weights += (double)weights[j];
-        values[counting] = head->values + row_of(head, keys.begin + j) * head->value_stride;
-        weights[counting++] = weights[j];
+        rows[values.count] = rows[j];
+        weights[values.count++] = weights[j];
     }
-    add_weighted(counting, weights, values, value_dim, output);
+    for (size_t j = 0; j < next_keys; j++) next_rows[j] = key_of(head, keys.end + j);
+    rill_kernels_get()->mix(&values, weights, &next, output);
 }
 
 static void fill(size_t count, float *values, float value) {
@@ -185,7 +189,9 @@ void rill_quadratic_take_rows(const rill_quadratic_head *head, size_t first, siz
             rill_key_range keys = rill_quadratic_keys_in_sight(head, first + r);
             if (keys.begin < block) keys.begin = block;
             if (keys.end > block + block_keys) keys.end = block + block_keys;
-            if (keys.begin < keys.end) take_keys(head, first + r, keys, sums + r);
+            if (keys.begin >= keys.end) continue;
+            const size_t left = count == 1 ? end - keys.end : 0; /* more rows have the block in cache */
+            take_keys(head, first + r, keys, left < block_keys ? left : block_keys, sums + r);
         }
     for (size_t r = 0; r < count; r++) {
         float *output = head->output + (first + r) * head->output_stride;

@@ -42,6 +42,12 @@ typedef struct rill_matrix_product {
     size_t out_stride;
 } rill_matrix_product;
 
+/* Rows of dim floats that lie anywhere. */
+typedef struct rill_rows {
+    size_t count, dim;
+    const float *const *rows;
+} rill_rows;
+
 /* How the weights of a dense layer are stored: a bfloat16 is the upper half of a float. */
 typedef enum rill_weight_type { RILL_WEIGHTS_F32, RILL_WEIGHTS_BF16, RILL_WEIGHTS_I8 } rill_weight_type;
 
@@ -106,6 +112,13 @@ typedef struct rill_kernels {
     /* out[r][m] = decay[r] out[r][m] + Σ_i a(r, i) b[i][m]: several steps' reads of a state, or their writes
      */
     void (*product)(const rill_matrix_product *product);
+
+    /* y[j] = scale Σ_i query[i] keys[j][i], the same bits wherever a key stands. next, here and below: NULL,
+     * or rows that will be wanted next and may be fetched. */
+    void (*score)(const rill_rows *keys, float scale, const float *query, const rill_rows *next, float *y);
+
+    /* y[m] += Σ_j weights[j] values[j][m] */
+    void (*mix)(const rill_rows *values, const float *weights, const rill_rows *next, float *y);
 
     /* The linear and gated recurrence of <rill/attention.h> step by step: S [heads][key_dim][value_dim]
      * and, when z is not NULL, z [heads][key_dim] are taken on and left behind; output is multiplied by

@@ -111,6 +111,24 @@ static void product(const rill_matrix_product *p) {
         }
 }
 
+static void score(const rill_rows *keys, float scale, const float *query, const rill_rows *next, float *y) {
+    (void)next;
+    for (size_t j = 0; j < keys->count; j++) {
+        double sum = 0;
+        for (size_t i = 0; i < keys->dim; i++) sum += (double)query[i] * (double)keys->rows[j][i];
+        y[j] = (float)((double)scale * sum);
+    }
+}
+
+static void mix(const rill_rows *values, const float *weights, const rill_rows *next, float *y) {
+    (void)next;
+    for (size_t m = 0; m < values->dim; m++) {
+        double sum = (double)y[m];
+        for (size_t j = 0; j < values->count; j++) sum += (double)weights[j] * (double)values->rows[j][m];
+        y[m] = (float)sum;
+    }
+}
+
 /* S = g S + k vᵀ, z = g z + k of a head for step t */
 static void take_step(size_t key_dim, size_t value_dim, float *S, float *z,
                       const rill_heads_sequence *sequence, size_t head, size_t t) {
@@ -170,6 +188,8 @@ const rill_kernels rill_kernels_reference = {
     .within = within,
     .fold = fold,
     .product = product,
+    .score = score,
+    .mix = mix,
     .recurrent = recurrent,
     .chunk = recurrent,
 };

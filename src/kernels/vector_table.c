@@ -15,6 +15,8 @@ const rill_kernels RILL_VECTOR_TABLE = {
     .within = within,
     .fold = fold_sums,
     .product = product,
+    .score = score,
+    .mix = mix,
     .recurrent = recurrent,
     .chunk = chunk,
 };
