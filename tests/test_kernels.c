@@ -531,6 +531,81 @@ Test(kernels, recurrent_and_chunk_are_the_definition) {
     every_table(heads_agree, "recurrent and chunk");
 }
 
+/* A delta step of one head in double, S [key_dim][value_dim] */
+static void delta_define(const head_case *c, const float *beta, double *S, double *output) {
+    const rill_heads_sequence *s = &c->sequence;
+    for (size_t i = 0; i < c->S.count; i++) S[i] = (double)c->S.data[i];
+    for (size_t t = 0; t < s->length; t++) {
+        const float *k = s->keys + t * s->key_stride, *v = s->values + t * s->value_stride;
+        for (size_t d = 0; d < c->key_dim && s->log_decay; d++)
+            for (size_t m = 0; m < c->value_dim; m++)
+                S[d * c->value_dim + m] *=
+                    exp((double)s->log_decay[t * s->decay_stride + (s->decay_per_key ? d : 0)]);
+        for (size_t m = 0; m < c->value_dim; m++) {
+            double held = 0;
+            for (size_t d = 0; d < c->key_dim; d++) held += (double)k[d] * S[d * c->value_dim + m];
+            for (size_t d = 0; d < c->key_dim; d++)
+                S[d * c->value_dim + m] += (double)k[d] * (double)beta[t] * ((double)v[m] - held);
+        }
+        for (size_t i = 0; i < s->query_group * c->value_dim; i++) {
+            double sum = 0;
+            for (size_t d = 0; d < c->key_dim; d++)
+                sum += (double)s->queries[t * s->query_stride + i / c->value_dim * c->key_dim + d] *
+                       S[d * c->value_dim + i % c->value_dim];
+            output[t * s->query_group * c->value_dim + i] = sum * (double)c->scale;
+        }
+    }
+}
+
+/* Keys of length 1 and 0 ≤ β ≤ 1: no step makes a column longer but by its value, so that no column of S is
+ * ever longer than `most` = ‖S_0‖ + Σ |v|. A step's sums are wrong by (2 key_dim + 12) u of that, and later
+ * ones do not enlarge it; a query of entries up to 1 is up to √key_dim long. */
+static void delta_check(const rill_kernels *kernels, const head_case *c, const float *beta, const double *S,
+                        const double *o) {
+    guarded_floats S_got = guarded_copy(&c->S), output = guarded_output(c->sequence.length * c->rows_o);
+    rill_heads_sequence s = c->sequence;
+    s.output = output.data;
+    kernels->delta(c->key_dim, c->value_dim, S_got.data, c->scale, beta, 1, &s);
+    const double dim = (double)c->key_dim, most = 3 * sqrt(dim) + (double)s.length;
+    const double held = (2 * dim + 12) * (double)(s.length + 1) * U * most;
+    for (size_t i = 0; i < c->S.count; i++) near(kernels, "delta state", i, S_got.data[i], S[i], held);
+    for (size_t t = 0; t < s.length; t++) {
+        for (size_t i = 0; i < s.query_group * c->value_dim; i++)
+            near(kernels, "delta", i, output.data[t * c->rows_o + i], o[t * s.query_group * c->value_dim + i],
+                 sqrt(dim) * held);
+        for (size_t i = s.query_group * c->value_dim; i < c->rows_o; i++) /* between the rows */
+            cr_assert(memcmp(output.data + t * c->rows_o + i, &guarded_canary, 4) == 0);
+    }
+    guarded_free(&S_got);
+    guarded_free(&output);
+}
+
+static void deltas_agree(const rill_kernels *reference, const rill_kernels *kernels) {
+    for (int round = 0; round < 120; round++) {
+        head_case c = head_make();
+        if (c.key_dim <= RILL_DELTA_KEY_DIM_MAX) {
+            for (size_t t = 0; t < c.sequence.length; t++) {
+                float *key = c.k.data + t * c.sequence.key_stride, squares = 1e-12f;
+                for (size_t d = 0; d < c.key_dim; d++) squares += key[d] * key[d];
+                for (size_t d = 0; d < c.key_dim; d++) key[d] /= sqrtf(squares);
+            }
+            guarded_floats beta = guarded_input(c.sequence.length, 0, 1);
+            size_t outputs = c.sequence.length * c.sequence.query_group * c.value_dim;
+            double *S = calloc(c.S.count + outputs, sizeof *S), *o = S + c.S.count;
+            delta_define(&c, beta.data, S, o);
+            delta_check(reference, &c, beta.data, S, o);
+            delta_check(kernels, &c, beta.data, S, o);
+            free(S);
+            guarded_free(&beta);
+        }
+        head_free(&c);
+    }
+}
+
+Test(kernels, delta_replaces_as_defined) {
+    every_table(deltas_agree, "delta");
+}
+
 /* total − compensation is the sum, to a rounding of what is added and two of the smaller: 4 u (|block| + |c|)
  */
 static void folds_agree(const rill_kernels *reference, const rill_kernels *kernels) {

@@ -13,7 +13,11 @@ static void sum_up(const rill_attention_shape *shape, float *S, float *z, const 
 static void replace(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
                     void *unused) {
     (void)unused;
-    rill_wy_chunks(shape, S, z, run, rill_wy_chunk_steps);
+    if (run->beta && shape->key_dim <= RILL_DELTA_KEY_DIM_MAX)
+        rill_kernels_get()->delta(shape->key_dim, shape->value_dim, S, shape->scale, run->beta,
+                                  run->beta_stride, &run->steps);
+    else
+        rill_wy_chunks(shape, S, z, run, rill_wy_chunk_steps);
 }
 
 /* So many steps that two blocks of rows, the one at work and the next, stay within a second-level cache. */

@@ -67,6 +67,9 @@ typedef struct rill_packed_dense {
     const float *bias;     /* [outputs] */
 } rill_packed_dense;
 
+/* Rows of S beyond which the delta kernel does not go: all of a column are read before any is written. */
+#define RILL_DELTA_KEY_DIM_MAX ((size_t)128)
+
 typedef struct rill_kernels {
     const char *name;
 
@@ -130,6 +133,11 @@ typedef struct rill_kernels {
     /* The same, several steps for one pass over S. */
     void (*chunk)(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
                   const rill_heads_sequence *sequence);
+
+    /* The delta rules, likewise, of one state head: S = g S; S += k (β (v − kᵀS))ᵀ; o = scale · qᵀS. key_dim
+     * ≤ RILL_DELTA_KEY_DIM_MAX; β of step t, finite, at beta + t · beta_stride. */
+    void (*delta)(size_t key_dim, size_t value_dim, float *S, float scale, const float *beta,
+                  size_t beta_stride, const rill_heads_sequence *sequence);
 } rill_kernels;
 
 /* The table in use: what this CPU does best, or RILL_KERNELS=name when the CPU can run it (an unknown name,

@@ -175,6 +175,36 @@ static void recurrent(size_t key_dim, size_t value_dim, float *S, float *z, floa
         }
 }
 
+/* S = g S, S += k (β (v − kᵀS))ᵀ of the one head for step t */
+static void replace_value(size_t key_dim, size_t value_dim, float *S, double beta,
+                          const rill_heads_sequence *sequence, size_t t) {
+    const float *key = sequence->keys + t * sequence->key_stride;
+    const float *log_decay = sequence->log_decay ? sequence->log_decay + t * sequence->decay_stride : NULL;
+    for (size_t m = 0; m < value_dim; m++) {
+        double held = 0;
+        for (size_t d = 0; d < key_dim; d++) {
+            const double g = log_decay ? exp((double)log_decay[sequence->decay_per_key ? d : 0]) : 1;
+            held += (double)key[d] * g * (double)S[d * value_dim + m];
+        }
+        const double write = beta * ((double)sequence->values[t * sequence->value_stride + m] - held);
+        for (size_t d = 0; d < key_dim; d++) {
+            const double g = log_decay ? exp((double)log_decay[sequence->decay_per_key ? d : 0]) : 1;
+            S[d * value_dim + m] = (float)(g * (double)S[d * value_dim + m] + (double)key[d] * write);
+        }
+    }
+}
+
+static void delta(size_t key_dim, size_t value_dim, float *S, float scale, const float *beta,
+                  size_t beta_stride, const rill_heads_sequence *sequence) {
+    for (size_t t = 0; t < sequence->length; t++) {
+        replace_value(key_dim, value_dim, S, (double)beta[t * beta_stride], sequence, t);
+        for (size_t i = 0; i < sequence->query_group; i++)
+            read_state(key_dim, value_dim, S, NULL, 0, (double)scale,
+                       sequence->queries + t * sequence->query_stride + i * key_dim,
+                       sequence->output + t * sequence->output_stride + i * value_dim);
+    }
+}
+
 const rill_kernels rill_kernels_reference = {
     .name = "reference",
     .dense = dense,
@@ -192,4 +222,5 @@ const rill_kernels rill_kernels_reference = {
     .mix = mix,
     .recurrent = recurrent,
     .chunk = recurrent,
+    .delta = delta,
 };

@@ -19,4 +19,5 @@ const rill_kernels RILL_VECTOR_TABLE = {
     .mix = mix,
     .recurrent = recurrent,
     .chunk = chunk,
+    .delta = delta,
 };

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: MIT */
+/* The delta rules, several steps for one pass over S.
+ *
+ * What a step writes depends on what it reads before, u_t = k_tᵀ S_{t-1}. So a pass over S takes on the
+ * writes of one group of steps, which are known, answers their queries, and reads for the keys of the next
+ * group, all while a tile of S is in registers: three FMAs for each float and step, the fewest there can be.
+ * What the keys of that next group would see of its own writes comes to them afterwards, by their scores:
+ *
+ *     u_t = k_tᵀ S_{before the group} + Σ_{i of the group, before t} (k_tᵀ k_i) ω_i,  ω_t = β_t (v_t − u_t)
+ *
+ * which is forward substitution as in the WY form (2406.06484, section 3), of groups so small that it costs
+ * next to nothing. Decay is as in vector_block.h: u_t = (G_t k_t)ᵀ Ŝ_{t-1}. */
+#include "kernels/vector_block.h"
+
+enum { group_steps = many_registers ? 4 : 2 };
+
+typedef struct delta_block {
+    step_block b;
+    _Alignas(vector) float erase[block_steps][panel_rows];
+    float score[block_steps][group_steps]; /* of step t and the i-th of its group: (G_t k_t)ᵀ k_i / G_i */
+    float beta[block_steps];
+} delta_block;
+
+/* What a pass takes on, ω of its steps, and leaves: u, then ω, of the steps of the next. */
+typedef struct group_writes {
+    _Alignas(vector) float omega[group_steps][tile_columns * lanes];
+} group_writes;
+
+INLINE void delta_rows(size_t writes, size_t reads, size_t rows, size_t columns, const column_pass *p,
+                       const float (*erase)[panel_rows], size_t d, const group_writes *known,
+                       vector out[group_steps][tile_columns], vector erased[group_steps][tile_columns]) {
+    vector s[tile_rows][tile_columns];
+    load_tile(rows, columns, p, d, s);
+    const size_t panel = d / panel_rows * p->panel, at = d % panel_rows;
+    UNROLL
+    for (size_t t = 0; t < writes; t++) {
+        const float *key = p->keys[panel + t] + at, *query = p->queries[panel + t] + at;
+        vector omega[tile_columns];
+        for (size_t c = 0; c < columns; c++) omega[c] = load(known->omega[t] + c * lanes);
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = 0; c < columns; c++) s[r][c] += splat(key[r]) * omega[c];
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = 0; c < columns; c++) out[t][c] += splat(query[r]) * s[r][c];
+    }
+    UNROLL
+    for (size_t t = 0; t < reads; t++)
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = 0; c < columns; c++) erased[t][c] += splat(erase[panel + t][at + r]) * s[r][c];
+    store_tile(rows, columns, p, d, s);
+}
+
+/* Takes on `writes` steps from t on and finds what the `reads` steps after them write. */
+INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const one_head *head,
+                       const delta_block *delta, const column_pass *p, size_t t, size_t m, size_t width,
+                       group_writes *known) {
+    vector out[group_steps][tile_columns], erased[group_steps][tile_columns];
+    const float(*erase)[panel_rows] = delta->erase + t + writes;
+    for (size_t i = 0; i < group_steps; i++)
+        for (size_t c = 0; c < columns; c++) out[i][c] = erased[i][c] = splat(0);
+    size_t d = 0;
+    for (; d + tile_rows <= delta->b.rows; d += tile_rows)
+        delta_rows(writes, reads, tile_rows, columns, p, erase, d, known, out, erased);
+    for (; d < delta->b.rows; d++) delta_rows(writes, reads, 1, columns, p, erase, d, known, out, erased);
+    float *output = head->output + t * head->strides->output_stride + m;
+    for (size_t i = 0; i < writes; i++)
+        for (size_t c = 0; c < columns; c++)
+            store_up_to(output + i * head->strides->output_stride + c * lanes, width,
+                        out[i][c] * splat(delta->b.factor[t + i]));
+    t += writes;
+    const float *values = head->values + t * head->strides->value_stride + m;
+    UNROLL
+    for (size_t i = 0; i < reads; i++)
+        for (size_t c = 0; c < columns; c++) {
+            const vector value = load_up_to(values + i * head->strides->value_stride + c * lanes, width);
+            for (size_t j = 0; j < i; j++) erased[i][c] += splat(delta->score[t + i][j]) * erased[j][c];
+            erased[i][c] = splat(delta->beta[t + i]) * (value - splat(delta->b.total[t + i]) * erased[i][c]);
+            store(known->omega[i] + c * lanes, erased[i][c]);
+        }
+}
+
+/* Functions of their own, where a tile has all registers. */
+#define PASS(name, writes, reads)                                                                            \
+    static __attribute__((noinline)) void name(bool both, const one_head *head, const delta_block *delta,    \
+                                               const column_pass *p, size_t t, size_t m, size_t width,       \
+                                               group_writes *known) {                                        \
+        if (both)                                                                                            \
+            delta_pass(writes, reads, tile_columns, head, delta, p, t, m, lanes, known);                     \
+        else                                                                                                 \
+            delta_pass(writes, reads, 1, head, delta, p, t, m, width, known);                                \
+    }
+PASS(group_to_group, group_steps, group_steps)
+PASS(group_to_step, group_steps, 1)
+PASS(group_to_end, group_steps, 0)
+PASS(start_to_group, 0, group_steps)
+PASS(start_to_step, 0, 1)
+PASS(step_to_step, 1, 1)
+PASS(step_to_end, 1, 0)
+#undef PASS
+
+static size_t group_at(const delta_block *delta, size_t t) {
+    const size_t left = delta->b.steps - t;
+    return left >= group_steps ? group_steps : left > 0 ? 1 : 0;
+}
+
+/* All steps of the block for some columns of S, packed between the passes. */
+static void delta_columns(bool both, const one_head *head, const delta_block *delta, size_t m, size_t width) {
+    _Alignas(vector) float packed[block_rows * tile_columns * lanes];
+    const step_block *b = &delta->b;
+    const size_t stride = (both ? tile_columns : 1) * lanes, S_stride = head->value_dim;
+    const bool whole = width >= lanes;
+    float *S = head->S + m;
+    group_writes known;
+    for (size_t d = 0; d < b->rows && !whole; d++)
+        store(packed + d * stride, load_part(S + d * S_stride, width));
+    for (size_t t = 0, writes = 0, reads = group_at(delta, 0); writes + reads > 0;) {
+        const bool from_S = whole && writes == 0, to_S = whole && reads == 0 && head->update;
+        const column_pass p = {
+            .from = from_S ? S : packed,
+            .to = to_S ? S : packed,
+            .from_stride = from_S ? S_stride : stride,
+            .to_stride = to_S ? S_stride : stride,
+            .start = writes == 0 ? b->start : NULL,
+            .end = reads == 0 ? b->end : NULL,
+            .decay_stride = b->decay_stride,
+            .queries = b->query + t,
+            .keys = b->key + t,
+            .panel = b->steps,
+        };
+        (writes == 0   ? reads == 1 ? start_to_step : start_to_group
+         : writes == 1 ? reads == 0 ? step_to_end : step_to_step
+         : reads == 0  ? group_to_end
+         : reads == 1  ? group_to_step
+                       : group_to_group)(both, head, delta, &p, t, m, width, &known);
+        t += writes;
+        writes = reads;
+        reads = group_at(delta, t + writes);
+    }
+    for (size_t d = 0; d < b->rows && !whole && head->update; d++)
+        store_part(S + d * S_stride, width, load(packed + d * stride));
+}
+
+/* What the steps of each group see of the writes before them. */
+static void find_scores(delta_block *delta) {
+    const step_block *b = &delta->b;
+    for (size_t t = 0; t + group_steps <= b->steps; t += group_steps)
+        for (size_t i = 1; i < group_steps; i++) {
+            vector products[4] = {{0}};
+            for (size_t d = 0; d < b->rows; d += lanes) {
+                const size_t panel = d / panel_rows * b->steps + t, at = d % panel_rows;
+                const vector read = load(delta->erase[panel + i] + at);
+                for (size_t j = 0; j < i; j++) products[j] += read * load(b->key[panel + j] + at);
+            }
+            const quad four = sums(products[0], products[1], products[2], products[3]);
+            for (size_t j = 0; j < i; j++) delta->score[t + i][j] = four[j];
+        }
+}
+
+static void take_delta_block(const one_head *head, delta_block *delta) {
+    step_block *b = &delta->b;
+    b->row = 0;
+    b->rows = head->key_dim;
+    b->first = b->last = true;
+    b->erase = delta->erase;
+    head->log_decay && head->strides->decay_per_key ? prepare(true, true, head, b)
+                                                    : prepare(false, true, head, b);
+    find_factors(head, b);
+    find_scores(delta);
+    size_t m = 0;
+    for (; m + tile_columns * lanes <= head->value_dim; m += tile_columns * lanes)
+        delta_columns(true, head, delta, m, lanes);
+    for (; m < head->value_dim; m += lanes) delta_columns(false, head, delta, m, head->value_dim - m);
+}
+
+static void delta(size_t key_dim, size_t value_dim, float *S, float scale, const float *beta,
+                  size_t beta_stride, const rill_heads_sequence *sequence) {
+    const all_heads all = {key_dim, value_dim, S, NULL, 0, scale, sequence};
+    delta_block block;
+    for (size_t done = 0; done < sequence->length; done += block.b.steps)
+        for (size_t group = 0; group < sequence->query_group; group++) {
+            const one_head head = choose_head(&all, 0, group, done);
+            if (group == 0) begin_block(&head, sequence->length - done, &block.b);
+            for (size_t t = 0; t < block.b.steps; t++) block.beta[t] = beta[(done + t) * beta_stride];
+            take_delta_block(&head, &block);
+        }
+}
