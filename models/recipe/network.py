@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""The encoder of docs/model-format.md in torch, in parallel form: a whole crop at once, as training wants it."""
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+EPSILON = 1e-6  # of the attention's normalizer
+
+
+class Dense(nn.Linear):
+    """In training the product is bfloat16 under autocast; all between the products stays float32."""
+
+    def forward(self, x):
+        return super().forward(x).float()
+
+
+class Silu(torch.autograd.Function):
+    """x sigmoid(x) in few passes: torch's own backward is slow on a CPU."""
+
+    @staticmethod
+    def forward(ctx, x):
+        s = torch.sigmoid(x)
+        ctx.save_for_backward(x, s)
+        return x * s
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, s = ctx.saved_tensors
+        return grad * torch.addcmul(s, x * s, 1 - s)
+
+
+class Depthwise(torch.autograd.Function):
+    """y_t = Σ_j w_j x_{t+j}, x [batch][steps + taps − 1][dim], w [taps][dim]: a causal convolution over padded steps"""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        steps = x.shape[1] - len(w) + 1
+        y = x[:, :steps] * w[0]
+        for j in range(1, len(w)):
+            y.addcmul_(x[:, j : j + steps], w[j])
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        x, w = ctx.saved_tensors
+        steps, to_x, to_w = grad.shape[1], torch.zeros_like(x), torch.empty_like(w)
+        for j in range(len(w)):
+            to_x[:, j : j + steps].addcmul_(grad, w[j])
+            to_w[j] = (grad * x[:, j : j + steps]).sum((0, 1))
+        return to_x, to_w
+
+
+class Phi(torch.autograd.Function):
+    """elu + 1; its derivative is min(φ, 1)"""
+
+    @staticmethod
+    def forward(ctx, x):
+        y = torch.exp(x.clamp(max=0)).add_(x.clamp(min=0))
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad * ctx.saved_tensors[0].clamp(max=1)
+
+
+class Attention(nn.Module):
+    """o_t = Σ_{s≤t} γ^{t−s} φ(q_t)·φ(k_s) v_s / (Σ_{s≤t} γ^{t−s} φ(q_t)·φ(k_s) + ε), φ = elu + 1 (2006.16236, eq. 8)"""
+
+    def __init__(self, dim, heads, half_lives):
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(dim)
+        self.query, self.key, self.value, self.output = (Dense(dim, dim) for _ in range(4))
+        # half-lives in steps; learned through a softplus, so that no decay grows above 0
+        self.raw_decay = nn.Parameter(torch.log(torch.expm1(math.log(2) / torch.tensor(half_lives))))
+
+    @property
+    def log_decay(self):
+        return -F.softplus(self.raw_decay)
+
+    def forward(self, h):
+        batch, steps, dim = h.shape
+        a = self.norm(h)
+
+        def split(x):
+            return x.view(batch, steps, self.heads, dim // self.heads).transpose(1, 2)
+
+        q, k, v = split(Phi.apply(self.query(a))), split(Phi.apply(self.key(a))), F.pad(split(self.value(a)), (0, 1), value=1.0)
+        age = torch.arange(steps)[:, None] - torch.arange(steps)
+        decay = torch.where(age >= 0, torch.exp(self.log_decay[:, None, None] * age.clamp(min=0)), 0.0)
+        out = ((q @ k.transpose(2, 3)).float() * decay @ v).float()  # the column of ones gives the normalizer
+        out = out[..., :-1] / (out[..., -1:] + EPSILON)
+        return h + self.output(out.transpose(1, 2).reshape(batch, steps, dim))
+
+
+class Convolution(nn.Module):
+    def __init__(self, dim, taps):
+        super().__init__()
+        self.norm, self.expand, self.project = nn.LayerNorm(dim), Dense(dim, 2 * dim), Dense(dim, dim)
+        self.depthwise = nn.Conv1d(dim, dim, taps, groups=dim)  # holds the weights
+
+    def forward(self, h):
+        weight = self.depthwise.weight[:, 0].T.contiguous()
+        u = F.pad(F.glu(self.expand(self.norm(h)), dim=2), (0, 0, len(weight) - 1, 0))
+        return h + self.project(Silu.apply(Depthwise.apply(u, weight) + self.depthwise.bias))
+
+
+class FeedForward(nn.Module):
+    def __init__(self, dim, wide):
+        super().__init__()
+        self.norm, self.expand, self.project = nn.LayerNorm(dim), Dense(dim, wide), Dense(wide, dim)
+
+    def forward(self, h):
+        return h + self.project(Silu.apply(self.expand(self.norm(h))))
+
+
+class Network(nn.Module):
+    def __init__(self, inputs=320, dim=192, layers=5, half_lives=(8, 16, 32, 64, 128, 320), wide=448, taps=9, embedding=128):
+        super().__init__()
+        self.shape = {"layers": layers, "model_dim": dim, "heads": len(half_lives), "feed_forward_dim": wide,
+                      "convolution_kernel": taps, "embedding_dim": embedding}
+        self.projection, self.norm = Dense(inputs, dim), nn.LayerNorm(dim)
+        self.layers = nn.ModuleList(
+            nn.ModuleList([Attention(dim, len(half_lives), [float(x) for x in half_lives]), Convolution(dim, taps), FeedForward(dim, wide)])
+            for _ in range(layers))
+        self.output_norm, self.embedding = nn.LayerNorm(dim), Dense(dim, embedding)
+        self.speech, self.overlap = Dense(dim, 1), Dense(dim, 1)
+
+    def forward(self, x):
+        """x [batch][steps][320], normalised log-mel → unit embeddings, speech logits, overlap logits"""
+        h = self.norm(self.projection(x))
+        for blocks in self.layers:
+            for block in blocks:
+                h = block(h)
+        o = self.output_norm(h)
+        return F.normalize(self.embedding(o), dim=2), self.speech(o)[..., 0], self.overlap(o)[..., 0]
+
+    def tensors(self):
+        """float32 tensors under the names of docs/model-format.md"""
+        names = {"projection": "input.projection", "norm": "input.norm", "output_norm": "output.norm",
+                 "embedding": "output.embedding", "speech": "output.speech", "overlap": "output.overlap"}
+        out = {}
+        for name, value in self.state_dict().items():
+            parts = name.split(".")
+            value = value.detach().float()
+            if parts[0] != "layers":
+                out[f"{names[parts[0]]}.{parts[1]}"] = value
+                continue
+            room = ("attention", "convolution", "feed_forward")[int(parts[2])]
+            rest = ".".join(parts[3:])
+            if rest == "raw_decay":
+                rest, value = "log_decay", -F.softplus(value)
+            if rest == "depthwise.weight":
+                value = value[:, 0]
+            out[f"layers.{parts[1]}.{room}.{rest}"] = value
+        return {name: value.contiguous().numpy() for name, value in out.items()}

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: MIT
+"""train.py DATA WORK [--steps N] [--crops N] [--minutes M]: trains the encoder on what prepare.py has made.
+
+Checkpoints go to WORK/checkpoint.pt, about every two minutes; started again, training goes on from there, also with
+another --steps. WORK/log.tsv gets the losses and the equal error rates on trials_dev.tsv; WORK/network.safetensors the
+mean of the last weights, as the program reads it.
+
+The loss tells every turn's voice from all others, three ways:
+  contrast   each step at least 0.3 s into its turn, and each turn's mean, against the means of all other turns of the batch
+  teacher    a linear map of both against the teacher's vectors of all voices, as fixed class vectors: softmax and cosine
+  speech     cross entropy of somebody speaking, and of two at once"""
+import argparse
+import csv
+import math
+import os
+import time
+
+import numpy as np
+import soundfile
+import torch
+from torch.nn import functional as F
+
+from batches import GROUP, Batches, Voices
+from conversations import Corpus
+from export import write_model
+from front_end import RATE, log_mel, normalised
+from network import Network
+from prepare import training_rows
+
+CROP_STEPS, PEAK, WARM = 125, 2.0e-3, 200
+SCALE, TEACHER_SCALE = 15.0, 20.0
+
+
+class Losses(torch.nn.Module):
+    def __init__(self, embedding, teacher, trust):
+        super().__init__()
+        centred = teacher - teacher.mean(0)
+        self.register_buffer("classes", F.normalize(torch.from_numpy(centred), dim=1))
+        self.register_buffer("trust", torch.from_numpy(trust))
+        self.map = torch.nn.Linear(embedding, teacher.shape[1], bias=False)
+        self.scale = torch.nn.Parameter(torch.tensor(float(np.log(SCALE))))
+
+    def contrast(self, x, own, means, voice, crop):
+        """−log share of the voice's turns in other crops in the softmax over all turns but its own in this crop: a voice
+        must be told by what it keeps in another room, never by the room"""
+        logits = (x @ means.T).float() * self.scale.exp()
+        same, here = voice[own][:, None] == voice, crop[own][:, None] == crop
+        logits = logits.masked_fill(same & here, -1e9)
+        same = same & ~here
+        has = same.any(1)
+        positive = torch.logsumexp(logits.masked_fill(~same, -1e9), 1)
+        return (torch.logsumexp(logits, 1) - positive)[has].mean()
+
+    def taught(self, x, voice):
+        guess = F.normalize(self.map(x).float(), dim=1)
+        cosine = (guess @ self.classes.T).float()
+        trust = self.trust[voice]
+        hard = F.cross_entropy(cosine * TEACHER_SCALE, voice, reduction="none")
+        near = 1 - cosine.gather(1, voice[:, None])[:, 0]
+        return (trust * hard).sum() / trust.sum(), (trust * near).sum() / trust.sum()
+
+    def forward(self, embedding, speech_logit, overlap_logit, who, age, speech, overlap, voice, crop):
+        good = (who >= 0) & (age >= 0.3)
+        e, turn = embedding[good], who[good]
+        sums = torch.zeros(len(voice), e.shape[1]).index_add(0, turn, e)
+        counts = torch.zeros(len(voice)).index_add(0, turn, torch.ones(len(e)))
+        kept = torch.nonzero(counts >= 4)[:, 0]
+        number = torch.full((len(voice),), -1).index_put((kept,), torch.arange(len(kept)))
+        means, voice, crop = F.normalize(sums[kept], dim=1), voice[kept], crop[kept]
+        some = torch.randperm(len(e))[:1024]
+        some = some[number[turn[some]] >= 0]
+        steps, own = e[some], number[turn[some]]
+        parts = {"contrast": self.contrast(steps, own, means, voice, crop),
+                 "turns": self.contrast(means, torch.arange(len(means)), means, voice, crop)}
+        parts["taught"], parts["near"] = self.taught(means, voice)
+        few = slice(0, 384)
+        parts["step_taught"], parts["step_near"] = self.taught(steps[few], voice[own[few]])
+        parts["speech"] = F.binary_cross_entropy_with_logits(speech_logit, speech)
+        parts["overlap"] = F.binary_cross_entropy_with_logits(overlap_logit, overlap)
+        weights = {"contrast": 1, "turns": 0.5, "taught": 0.6, "near": 1, "step_taught": 0.3, "step_near": 1, "speech": 1, "overlap": 0.5}
+        return sum(weights[k] * v for k, v in parts.items()), {k: float(v.detach()) for k, v in parts.items()}
+
+
+class Trials:
+    """trials_dev.tsv at 3 s and at its first second"""
+
+    def __init__(self, data):
+        with open(os.path.join(data, "trials_dev.tsv")) as file:
+            rows = [r for r in csv.DictReader(file, delimiter="\t") if r["cond"] == "3s"]
+        corpus, number, self.features = Corpus(data), {}, []
+        for row in rows:
+            for side in "12":
+                key = row["path" + side], float(row["start" + side]), float(row["dur" + side])
+                if key not in number:
+                    number[key] = len(self.features)
+                    x = corpus.audio(key[0])[int(key[1] * RATE) : int((key[1] + key[2]) * RATE)]
+                    mel = normalised(log_mel(x))[: 300 // GROUP * GROUP]
+                    self.features.append(torch.from_numpy(mel[: len(mel) // GROUP * GROUP].reshape(-1, GROUP * mel.shape[1])))
+        self.pairs = np.array([[number[r["path" + s], float(r["start" + s]), float(r["dur" + s])] for s in "12"] for r in rows])
+        self.labels = np.array([int(r["label"]) for r in rows])
+
+    @torch.no_grad()
+    def rates(self, network):
+        steps = max(len(f) for f in self.features)
+        x = torch.stack([F.pad(f, (0, 0, 0, steps - len(f)), value=-1.45) for f in self.features])
+        valid = torch.stack([torch.arange(steps) < len(f) for f in self.features])
+        out = []
+        for begin in range(0, len(x), 64):
+            with torch.autocast("cpu", torch.bfloat16):
+                e, speech, _ = network(x[begin : begin + 64])
+            weight = torch.sigmoid(speech) * valid[begin : begin + 64]
+            weight[:, :7] = 0
+            out.append(torch.stack([F.normalize((e * weight[..., None])[:, :n].sum(1), dim=1) for n in (steps, 25)], 1))
+        e = torch.cat(out).numpy()
+        return [equal_error_rate(self.labels, (e[self.pairs[:, 0], i] * e[self.pairs[:, 1], i]).sum(1)) for i in range(2)]
+
+
+def equal_error_rate(labels, scores):
+    labels = labels[np.argsort(-scores, kind="stable")]
+    false_alarms = np.cumsum(1 - labels) / (1 - labels).sum()
+    misses = 1 - np.cumsum(labels) / labels.sum()
+    at = np.argmin(abs(false_alarms - misses))
+    return float(false_alarms[at] + misses[at]) / 2
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data")
+    parser.add_argument("work")
+    parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument("--crops", type=int, default=32)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(arguments.seed)
+    rows = training_rows(Corpus(arguments.data))
+    voices, trials = Voices(arguments.work, rows), Trials(arguments.data)
+    network = Network()
+    losses = Losses(network.shape["embedding_dim"], voices.teacher, voices.trust)
+    parameters = list(network.parameters()) + list(losses.parameters())
+    decayed = [p for p in parameters if p.dim() > 1]
+    optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.03},
+                                   {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0}], betas=(0.9, 0.98))
+    mean = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
+    path, step = os.path.join(arguments.work, "checkpoint.pt"), 0
+    if os.path.exists(path):
+        saved = torch.load(path, weights_only=True)
+        step = saved["step"]
+        network.load_state_dict(saved["network"])
+        mean.load_state_dict(saved["mean"])
+        losses.load_state_dict({**saved["losses"], "classes": losses.classes, "trust": losses.trust})
+        optimizer.load_state_dict(saved["optimizer"])
+    loader = iter(torch.utils.data.DataLoader(Batches(arguments.work, rows, arguments.crops, CROP_STEPS, arguments.seed + step),
+                                              batch_size=None, num_workers=arguments.workers, prefetch_factor=8))
+
+    def keep():
+        torch.save({"step": step, "network": network.state_dict(), "mean": mean.state_dict(), "losses": losses.state_dict(),
+                    "optimizer": optimizer.state_dict()}, path + ".new")
+        os.replace(path + ".new", path)
+        write_model(mean.module, os.path.join(arguments.work, "network.safetensors"))
+
+    begin, sums, kept, waited = time.time(), {}, time.time(), 0.0
+    while step < arguments.steps:
+        before = time.time()
+        x, *truth = next(loader)
+        waited += time.time() - before
+        rate = PEAK * min(1, (step + 1) / WARM) * (0.5 + 0.5 * math.cos(math.pi * min(1, step / arguments.steps))) + 1e-6
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        with torch.autocast("cpu", torch.bfloat16):
+            out = network(x)
+            loss, parts = losses(*out, *truth)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 5.0)
+        optimizer.step()
+        mean.update_parameters(network)
+        step += 1
+        for name, value in parts.items():
+            sums[name] = sums.get(name, 0) + value
+        every = 100 if step < 1000 else 250
+        if step % every == 0 or step == arguments.steps:
+            rates = trials.rates(mean.module)
+            line = "\t".join([str(step), f"{(time.time() - begin) / 60:.1f}", f"{waited:.0f}", f"{rate:.2g}"]
+                             + [f"{k} {v / every:.3f}" for k, v in sums.items()] + [f"{100 * r:.2f}" for r in rates])
+            print(line, flush=True)
+            with open(os.path.join(arguments.work, "log.tsv"), "a") as file:
+                file.write(line + "\n")
+            sums = {}
+        if time.time() - kept > 120:
+            keep()
+            kept = time.time()
+    keep()
+
+
+if __name__ == "__main__":
+    main()
