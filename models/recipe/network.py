@@ -13,7 +13,8 @@ class Dense(nn.Linear):
     """In training the product is bfloat16 under autocast; all between the products stays float32."""
 
     def forward(self, x):
-        return super().forward(x).float()
+        y = super().forward(x)
+        return y.float() if y.dtype == torch.bfloat16 else y
 
 
 class Silu(torch.autograd.Function):
@@ -82,6 +83,13 @@ class Attention(nn.Module):
     def log_decay(self):
         return -F.softplus(self.raw_decay)
 
+    @staticmethod
+    def mixed(q, k, decay, v):
+        """under autocast the products are bfloat16, what is between them is not"""
+        scores = q @ k.transpose(2, 3)
+        out = (scores.float() if scores.dtype == torch.bfloat16 else scores) * decay @ v
+        return out.float() if out.dtype == torch.bfloat16 else out
+
     def forward(self, h):
         batch, steps, dim = h.shape
         a = self.norm(h)
@@ -91,8 +99,8 @@ class Attention(nn.Module):
 
         q, k, v = split(Phi.apply(self.query(a))), split(Phi.apply(self.key(a))), F.pad(split(self.value(a)), (0, 1), value=1.0)
         age = torch.arange(steps)[:, None] - torch.arange(steps)
-        decay = torch.where(age >= 0, torch.exp(self.log_decay[:, None, None] * age.clamp(min=0)), 0.0)
-        out = ((q @ k.transpose(2, 3)).float() * decay @ v).float()  # the column of ones gives the normalizer
+        decay = torch.where(age >= 0, torch.exp(self.log_decay[:, None, None] * age.clamp(min=0)), torch.zeros((), dtype=h.dtype))
+        out = self.mixed(q, k, decay, v)  # the column of ones gives the normalizer
         out = out[..., :-1] / (out[..., -1:] + EPSILON)
         return h + self.output(out.transpose(1, 2).reshape(batch, steps, dim))
 
@@ -139,22 +147,39 @@ class Network(nn.Module):
         o = self.output_norm(h)
         return F.normalize(self.embedding(o), dim=2), self.speech(o)[..., 0], self.overlap(o)[..., 0]
 
-    def tensors(self):
-        """float32 tensors under the names of docs/model-format.md"""
-        names = {"projection": "input.projection", "norm": "input.norm", "output_norm": "output.norm",
+    @staticmethod
+    def file_name(name):
+        """the name in docs/model-format.md of a parameter, and how it is written there"""
+        parts = name.split(".")
+        outer = {"projection": "input.projection", "norm": "input.norm", "output_norm": "output.norm",
                  "embedding": "output.embedding", "speech": "output.speech", "overlap": "output.overlap"}
+        if parts[0] != "layers":
+            return f"{outer[parts[0]]}.{parts[1]}"
+        room = ("attention", "convolution", "feed_forward")[int(parts[2])]
+        return f"layers.{parts[1]}.{room}." + ".".join(parts[3:]).replace("raw_decay", "log_decay")
+
+    def tensors(self):
+        """arrays by their names in a model file"""
         out = {}
         for name, value in self.state_dict().items():
-            parts = name.split(".")
-            value = value.detach().float()
-            if parts[0] != "layers":
-                out[f"{names[parts[0]]}.{parts[1]}"] = value
-                continue
-            room = ("attention", "convolution", "feed_forward")[int(parts[2])]
-            rest = ".".join(parts[3:])
-            if rest == "raw_decay":
-                rest, value = "log_decay", -F.softplus(value)
-            if rest == "depthwise.weight":
-                value = value[:, 0]
-            out[f"layers.{parts[1]}.{room}.{rest}"] = value
-        return {name: value.contiguous().numpy() for name, value in out.items()}
+            value = -F.softplus(value) if name.endswith("raw_decay") else value
+            value = value[:, 0] if name.endswith("depthwise.weight") else value
+            out[self.file_name(name)] = value.detach().contiguous().numpy()
+        return out
+
+    @classmethod
+    def from_model(cls, metadata, tensors):
+        """the network of a model file, in the arrays' own precision"""
+        number = {k: int(metadata[k]) for k in ("model_dim", "layers", "heads", "feed_forward_dim", "convolution_kernel", "embedding_dim")}
+        inputs = int(metadata["frames_per_step"]) * int(metadata["mel_bands"])
+        network = cls(inputs, number["model_dim"], number["layers"], [1] * number["heads"], number["feed_forward_dim"],
+                      number["convolution_kernel"], number["embedding_dim"])
+        state = {}
+        for name, old in network.state_dict().items():
+            file_name = cls.file_name(name)
+            value = torch.from_numpy(tensors[file_name]) if file_name in tensors else torch.zeros_like(old)
+            value = torch.log(torch.expm1(-value.double())) if name.endswith("raw_decay") else value
+            state[name] = value.reshape(old.shape)
+        network = network.to(next(iter(state.values())).dtype)
+        network.load_state_dict(state)
+        return network
