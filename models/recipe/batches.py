@@ -21,9 +21,9 @@ LOUD = float(np.exp(-1.0))  # about the mel power of a band in speech at the lev
 
 
 class Voices:
-    """All voices of WORK: frames by (voice, version), the teacher's vectors, groups of one corpus."""
+    """All voices of WORK but those of corpora left out: frames, the teacher's vectors, groups of one corpus."""
 
-    def __init__(self, work, rows):
+    def __init__(self, work, rows, without=()):
         self.frames, self.utterances, self.speech, teacher = {}, {}, {}, []
         speeds = sorted(int(os.path.basename(p).split(".")[1]) for p in glob.glob(os.path.join(work, "voices.*.npz")))
         for at, speed in enumerate(speeds):
@@ -34,9 +34,13 @@ class Voices:
                 raw = np.memmap(os.path.join(work, f"frames.{speed}.{version}.u8"), np.uint8, "r")
                 self.frames[at, version] = raw.reshape(-1, BANDS)
             for k, first, count in part["utterances"]:
+                if rows[k]["corpus"] in without:
+                    continue
                 self.utterances.setdefault(at * len(rows) + int(k), []).append((at, int(first), int(count)))
-        self.teacher = np.concatenate(teacher)
-        seconds = np.array([float(r["speech"]) for r in rows] * len(speeds))
+        present = sorted(self.utterances)
+        self.number = {voice: i for i, voice in enumerate(present)}  # its class
+        self.teacher = np.concatenate(teacher)[present]
+        seconds = np.array([float(r["speech"]) for r in rows] * len(speeds))[present]
         self.trust = np.clip(seconds / 4, 0.1, 1).astype(np.float32)  # of what the teacher says of a voice
         self.corpora = {}
         for voice in self.utterances:
@@ -140,17 +144,19 @@ def crop(voices, queue, steps, rng):
 
 
 class Batches(torch.utils.data.IterableDataset):
-    def __init__(self, work, rows, crops, steps, seed):
-        self.work, self.rows, self.crops, self.steps, self.seed = work, rows, crops, steps, seed
+    """Endless batches: x, who (index of a turn, or −1), age, speech, overlap; and each turn's class and crop."""
+
+    def __init__(self, voices, crops, steps, seed):
+        self.voices, self.crops, self.steps, self.seed = voices, crops, steps, seed
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
         rng = np.random.default_rng([self.seed, worker.id if worker else 0])
-        voices = Voices(self.work, self.rows)
         while True:
-            yield self.batch(voices, rng)
+            yield self.batch(rng)
 
-    def batch(self, voices, rng):
+    def batch(self, rng):
+        voices = self.voices
         queue, parts, turns, crops = [], [], [], []
         for c in range(self.crops):
             if len(queue) < 10:  # every voice comes twice, most often in two crops
@@ -164,4 +170,4 @@ class Batches(torch.utils.data.IterableDataset):
         x, who, age, speech, overlap = (np.array(p) for p in zip(*parts))
         return (torch.from_numpy(x), torch.from_numpy(who), torch.from_numpy(age.astype(np.float32)),
                 torch.from_numpy(speech.astype(np.float32)), torch.from_numpy(overlap.astype(np.float32)),
-                torch.tensor(turns), torch.tensor(crops))
+                torch.tensor([voices.number[v] for v in turns]), torch.tensor(crops))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""train.py DATA WORK [--steps N] [--crops N] [--minutes M]: trains the encoder on what prepare.py has made.
+"""train.py DATA WORK [--steps N] [OPTION...]: trains the encoder on what prepare.py has made.
 
 Checkpoints go to WORK/checkpoint.pt, about every two minutes; started again, training goes on from there, also with
 another --steps. WORK/log.tsv gets the losses and the equal error rates on trials_dev.tsv; WORK/network.safetensors the
@@ -127,16 +127,18 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("work")
-    parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument("--steps", type=int, default=11500)
     parser.add_argument("--crops", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--frames", help="where prepare.py has written, if not to WORK")
+    parser.add_argument("--without", nargs="*", default=[], help="corpora left out, to be tested on")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     rows = training_rows(Corpus(arguments.data))
-    voices, trials = Voices(arguments.work, rows), Trials(arguments.data)
+    voices, trials = Voices(arguments.frames or arguments.work, rows, arguments.without), Trials(arguments.data)
     network = Network()
     losses = Losses(network.shape["embedding_dim"], voices.teacher, voices.trust)
     parameters = list(network.parameters()) + list(losses.parameters())
@@ -152,8 +154,8 @@ def main():
         mean.load_state_dict(saved["mean"])
         losses.load_state_dict({**saved["losses"], "classes": losses.classes, "trust": losses.trust})
         optimizer.load_state_dict(saved["optimizer"])
-    loader = iter(torch.utils.data.DataLoader(Batches(arguments.work, rows, arguments.crops, CROP_STEPS, arguments.seed + step),
-                                              batch_size=None, num_workers=arguments.workers, prefetch_factor=8))
+    batches = Batches(voices, arguments.crops, CROP_STEPS, arguments.seed + step)
+    loader = iter(torch.utils.data.DataLoader(batches, batch_size=None, num_workers=arguments.workers, prefetch_factor=8))
 
     def keep():
         torch.save({"step": step, "network": network.state_dict(), "mean": mean.state_dict(), "losses": losses.state_dict(),
