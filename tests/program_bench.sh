@@ -40,15 +40,16 @@ figures 'v("what") != "delta_prefill" || v("flops_per_token_head") == 6 * v("key
 figures 'v("what") != "step" || v("flops_per_token_head") == (v("rule") == "linear" ? 4 : 6) * v("key_dim") * v("value_dim")'
 figures 'near(v("fraction_of_limit") * v("ns_per_token_head") + 0.01, v("limit_ns_per_token_head") + 0.01) || v("fraction_of_limit") < 0.02'
 figures 'v("best_ns_per_token_head") <= v("ns_per_token_head") && v("spread") >= 0'
-# nothing beats what the machine can do: work was left out otherwise (sanitizers slow the limits down)
-[ -n "${RILL_SANITIZE:-}" ] || figures 'v("fraction_of_limit") < 1.25'
+# nothing beats what the machine can do by far: work was left out otherwise (sanitizers slow the limits down; a machine
+# that others use moves the limits)
+[ -n "${RILL_SANITIZE:-}" ] || figures 'v("fraction_of_limit") < 2'
 # outputs are the definition's
 figures 'v("error") < 1e-4'
 # the least that a token and head need is what multiply-adds or memory allow
 figures 'v("limit") != "fma" || v("what") ~ /encoder/ || near(v("limit_ns_per_token_head") * v("threads"), v("flops_per_token_head") / v("fma_gflops"))'
 figures 'v("limit") != "read_write" || v("what") == "feature_map" || near(v("limit_ns_per_token_head"), v("read_write_ns"))'
 figures 'v("limit") != "stream" || near(v("limit_ns_per_token_head") * v("threads"), 16 * v("key_dim") / v("stream_gb_s"))'
-figures 'v("what") !~ /encoder/ || v("weights") == "float32" && v("streams") >= 1'
+figures 'v("what") !~ /encoder/ || v("weights") ~ /^(float32|bfloat16|int8)$/ && v("streams") >= 1'
 for what in prefill delta_prefill step step_folded feature_map encoder_step encoder_batch; do
     told "^kernels,$what,"
 done

@@ -12,7 +12,7 @@
 #include "synthetic_voice.h"
 #include "the_model.h"
 
-#define GOLDEN RILL_TESTS "/../models/speaker-v0.golden.safetensors"
+#define GOLDEN RILL_TESTS "/../models/speaker-v1.golden.safetensors"
 
 enum { DIM_MAX = 1024 };
 static size_t dim;

@@ -11,11 +11,11 @@
 #include "random_numbers.h"
 #include "safetensors_case.h"
 
-#define GOLDEN RILL_TESTS "/../models/speaker-v0.golden.safetensors"
+#define GOLDEN RILL_TESTS "/../models/speaker-v1.golden.safetensors"
 
 static const double pi = 3.14159265358979323846;
 
-/* As models/speaker-v0.safetensors has them. */
+/* As models/speaker-v1.safetensors has them. */
 static const rill_front_end_parameters shipped = {
     16000, 400, 160, 512, 80, 20, 7600, 1e-6, -8.0, 0.25, "hann_periodic", "htk"};
 

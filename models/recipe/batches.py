@@ -98,7 +98,7 @@ def crop(voices, queue, steps, rng):
     heard so far), speech, overlap [steps], and the turns' voices. Takes its voices from the queue's end."""
     frames = steps * GROUP
     power = np.zeros((frames, BANDS), np.float32)
-    turns, heard, version, hard = [], [], VERSIONS[rng.choice(3, p=[0.35, 0.35, 0.3])], rng.random()
+    turns, heard, version, hard = [], [], VERSIONS[rng.choice(3, p=[0.35, 0.35, 0.3])], rng.random() ** 1.5
     at, last = min(int(rng.exponential(40)), frames // 2) if rng.random() < 0.6 else 0, None
     median = rng.choice([0.9, 1.6, 2.5, 4.0])
     while at < frames - 40 and (queue or turns):

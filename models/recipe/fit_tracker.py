@@ -67,7 +67,7 @@ if __name__ == "__main__":
     parser.add_argument("conversations")
     parser.add_argument("data")
     parser.add_argument("out")
-    parser.add_argument("--keys", default=os.path.join(HERE, "..", "speaker-v0.json"))
+    parser.add_argument("--keys", default=os.path.join(HERE, "..", "speaker-v1.json"))
     parser.add_argument("--seconds", type=float, default=400)
     parser.add_argument("--every", type=int, default=3)
     parser.add_argument("--real", nargs="*", default=[])

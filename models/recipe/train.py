@@ -77,7 +77,7 @@ class Losses(torch.nn.Module):
         parts["step_taught"], parts["step_near"] = self.taught(steps[few], voice[own[few]])
         parts["speech"] = F.binary_cross_entropy_with_logits(speech_logit, speech)
         parts["overlap"] = F.binary_cross_entropy_with_logits(overlap_logit, overlap)
-        weights = {"contrast": 1, "turns": 0.5, "taught": 0.6, "near": 1, "step_taught": 0.3, "step_near": 1, "speech": 1, "overlap": 0.5}
+        weights = {"contrast": 1, "turns": 1, "taught": 0.6, "near": 1, "step_taught": 0.3, "step_near": 1, "speech": 1, "overlap": 0.5}
         return sum(weights[k] * v for k, v in parts.items()), {k: float(v.detach()) for k, v in parts.items()}
 
 
