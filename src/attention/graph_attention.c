@@ -81,7 +81,7 @@ void rill_graph_attention(const rill_softmax_shape *shape, const rill_graph *gra
                 .scores_kind = RILL_SCORES_NORMALIZED,
                 .output = output + (row + query_head) * shape->value_dim,
             };
-            rill_quadratic_take_rows(&node, 0, 1);
+            rill_quadratic_take_rows(1, &node, 0, 1);
         }
     }
 }

@@ -122,15 +122,16 @@ static void score_keys(const rill_quadratic_head *head, size_t i, rill_key_range
     }
 }
 
-/* The part of a block of keys that row i sees: weights, their sum, and Σ w v in the output row. Of the keys
- * from the block's end on, next_keys will be wanted next. */
-static void take_keys(const rill_quadratic_head *head, size_t i, rill_key_range keys, size_t next_keys,
-                      row_sums *sums) {
+/* The part of a block of keys that row i sees: weights, their sum, and Σ w v in the output row. The next keys
+ * of next_head will be wanted then. */
+static void take_keys(const rill_quadratic_head *head, size_t i, rill_key_range keys,
+                      const rill_quadratic_head *next_head, rill_key_range next_keys, row_sums *sums) {
     float weights[block_keys], *output = head->output + i * head->output_stride;
     const float *rows[block_keys], *next_rows[block_keys];
     size_t count = keys.end - keys.begin, value_dim = head->shape->value_dim;
     for (size_t j = 0; j < count; j++) rows[j] = value_of(head, keys.begin + j);
-    rill_rows values = {count, value_dim, rows}, next = {next_keys, head->shape->key_dim, next_rows};
+    rill_rows values = {count, value_dim, rows},
+              next = {next_keys.end - next_keys.begin, head->shape->key_dim, next_rows};
     score_block(head, i, keys, RILL_SCORES_BIASED, &values, weights);
     float factor = similarity_of(head->shape)(count, weights, sums);
     if (factor != 1) { /* NaN too */
@@ -144,7 +145,7 @@ static void take_keys(const rill_quadratic_head *head, size_t i, rill_key_range 
         rows[values.count] = rows[j];
         weights[values.count++] = weights[j];
     }
-    for (size_t j = 0; j < next_keys; j++) next_rows[j] = key_of(head, keys.end + j);
+    for (size_t j = 0; j < next.count; j++) next_rows[j] = key_of(next_head, next_keys.begin + j);
     rill_kernels_get()->mix(&values, weights, &next, output);
 }
 
@@ -174,29 +175,44 @@ static void write_scores(const rill_quadratic_head *head, size_t i, const row_su
     for (size_t j = 0; j < count; j++) scores[j] = (float)((double)scores[j] / divisor);
 }
 
-void rill_quadratic_take_rows(const rill_quadratic_head *head, size_t first, size_t count) {
-    assert(count <= quadratic_rows && head->offset > -far && head->offset < far);
+/* The part of a block of keys that the heads' rows see, head by head. */
+static void take_block(size_t heads, const rill_quadratic_head *head, size_t first, size_t count,
+                       rill_key_range block, row_sums (*sums)[quadratic_rows]) {
+    for (size_t h = 0; h < heads; h++)
+        for (size_t r = 0; r < count; r++) {
+            rill_key_range keys = rill_quadratic_keys_in_sight(head + h, first + r), next = {0, 0};
+            const rill_quadratic_head *next_head = head + (h + 1) % heads;
+            if (keys.begin < block.begin) keys.begin = block.begin;
+            if (count == 1 && h + 1 == heads && keys.end > block.end) /* more rows have the block in cache */
+                next = (rill_key_range){
+                    block.end, keys.end - block.end < block_keys ? keys.end : block.end + block_keys};
+            if (keys.end > block.end) keys.end = block.end;
+            if (count == 1 && h + 1 < heads) next = keys;
+            if (keys.begin < keys.end) take_keys(head + h, first + r, keys, next_head, next, &sums[h][r]);
+        }
+}
+
+void rill_quadratic_take_rows(size_t heads, const rill_quadratic_head *head, size_t first, size_t count) {
+    assert(heads <= quadratic_heads && count <= quadratic_rows && head->offset > -far && head->offset < far);
     if (count == 0) return;
-    row_sums sums[quadratic_rows];
-    for (size_t r = 0; r < count; r++) {
-        sums[r] = (row_sums){-INFINITY, 0};
-        fill(head->shape->value_dim, head->output + (first + r) * head->output_stride, 0);
-    }
+    row_sums sums[quadratic_heads][quadratic_rows];
+    const size_t value_dim = head->shape->value_dim;
+    for (size_t h = 0; h < heads; h++)
+        for (size_t r = 0; r < count; r++) {
+            sums[h][r] = (row_sums){-INFINITY, 0};
+            fill(value_dim, head[h].output + (first + r) * head[h].output_stride, 0);
+        }
     size_t begin = rill_quadratic_keys_in_sight(head, first).begin,
            end = rill_quadratic_keys_in_sight(head, first + count - 1).end;
-    for (size_t block = begin; block < end; block += block_keys)
-        for (size_t r = 0; r < count; r++) {
-            rill_key_range keys = rill_quadratic_keys_in_sight(head, first + r);
-            if (keys.begin < block) keys.begin = block;
-            if (keys.end > block + block_keys) keys.end = block + block_keys;
-            if (keys.begin >= keys.end) continue;
-            const size_t left = count == 1 ? end - keys.end : 0; /* more rows have the block in cache */
-            take_keys(head, first + r, keys, left < block_keys ? left : block_keys, sums + r);
-        }
-    for (size_t r = 0; r < count; r++) {
-        float *output = head->output + (first + r) * head->output_stride;
-        double divisor = divisor_of(head->shape, sums + r);
-        for (size_t m = 0; m < head->shape->value_dim; m++) output[m] = (float)((double)output[m] / divisor);
-        if (head->scores) write_scores(head, first + r, sums + r);
+    for (rill_key_range block = {begin, begin}; block.begin < end; block.begin = block.end) {
+        block.end = end - block.begin < block_keys ? end : block.begin + block_keys;
+        take_block(heads, head, first, count, block, sums);
     }
+    for (size_t h = 0; h < heads; h++)
+        for (size_t r = 0; r < count; r++) {
+            float *output = head[h].output + (first + r) * head[h].output_stride;
+            double divisor = divisor_of(head->shape, &sums[h][r]);
+            for (size_t m = 0; m < value_dim; m++) output[m] = (float)((double)output[m] / divisor);
+            if (head[h].scores) write_scores(head + h, first + r, &sums[h][r]);
+        }
 }

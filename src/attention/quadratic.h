@@ -6,7 +6,10 @@
 
 #include <rill/softmax.h>
 
-enum { quadratic_rows = 16 }; /* queries that share a block of keys in cache */
+enum {
+    quadratic_rows = 16, /* queries that share a block of keys in cache */
+    quadratic_heads = 16 /* heads that go through it together: their keys lie side by side */
+};
 
 /* Rows of successive steps lie stride floats apart; fields as in rill_softmax_input. */
 typedef struct rill_quadratic_head {
@@ -44,7 +47,8 @@ rill_key_range rill_quadratic_keys_in_sight(const rill_quadratic_head *head, siz
 void rill_quadratic_bias_scores(const rill_quadratic_head *head, size_t i, rill_key_range keys,
                                 rill_scores kind, float *scores);
 
-/* The outputs of the rows first … first + count − 1, count ≤ quadratic_rows. */
-void rill_quadratic_take_rows(const rill_quadratic_head *head, size_t first, size_t count);
+/* The outputs of the rows first … first + count − 1, count ≤ quadratic_rows, of 1 … quadratic_heads heads
+ * that see the same keys by their position. */
+void rill_quadratic_take_rows(size_t heads, const rill_quadratic_head *head, size_t first, size_t count);
 
 #endif

@@ -61,10 +61,14 @@ void rill_softmax_attention(const rill_softmax_shape *shape, const rill_softmax_
     assert(!input->bias || shape->similarity == RILL_SIMILARITY_SOFTMAX);
     for (size_t first = 0; first < input->queries_length; first += quadratic_rows) {
         size_t left = input->queries_length - first, count = left < quadratic_rows ? left : quadratic_rows;
-        for (size_t query_head = 0; query_head < shape->query_heads; query_head++) {
-            rill_quadratic_head head = rill_quadratic_head_of(shape, input, query_head);
-            head.output = output + query_head * shape->value_dim;
-            rill_quadratic_take_rows(&head, first, count);
+        for (size_t query_head = 0; query_head < shape->query_heads;) {
+            rill_quadratic_head together[quadratic_heads];
+            size_t heads = 0;
+            for (; heads < quadratic_heads && query_head < shape->query_heads; heads++, query_head++) {
+                together[heads] = rill_quadratic_head_of(shape, input, query_head);
+                together[heads].output = output + query_head * shape->value_dim;
+            }
+            rill_quadratic_take_rows(heads, together, first, count);
         }
     }
 }
