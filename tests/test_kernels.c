@@ -262,17 +262,19 @@ Test(kernels, nan_and_infinity_stay_where_they_are) {
 static void depthwise_agrees(const rill_kernels *reference, const rill_kernels *kernels) {
     for (int round = 0; round < 100; round++) {
         size_t count = random_below(11), channels = odd_dim(), taps = 1 + random_below(20);
-        bool biased = random_below(4);
+        bool biased = random_below(4), tap_major = random_below(2);
         guarded_floats x = guarded_input((count + taps - 1) * channels, -2, 2);
         guarded_floats w = guarded_input(channels * taps, -1, 1), b = guarded_input(channels, -1, 1);
         guarded_floats y = guarded_output(count * channels), want = guarded_output(count * channels);
-        kernels->depthwise(count, channels, taps, x.data, w.data, biased ? b.data : NULL, y.data);
-        reference->depthwise(count, channels, taps, x.data, w.data, biased ? b.data : NULL, want.data);
+        kernels->depthwise(count, channels, taps, x.data, w.data, tap_major, biased ? b.data : NULL, y.data);
+        reference->depthwise(count, channels, taps, x.data, w.data, tap_major, biased ? b.data : NULL,
+                             want.data);
         for (size_t i = 0; i < count * channels; i++) {
             size_t c = i % channels;
             double magnitude = fabs((double)b.data[c]);
             for (size_t j = 0; j < taps; j++)
-                magnitude += fabs((double)w.data[c * taps + j] * (double)x.data[i + j * channels]);
+                magnitude += fabs((double)w.data[tap_major ? j * channels + c : c * taps + j] *
+                                  (double)x.data[i + j * channels]);
             near(kernels, "depthwise", i, y.data[i], want.data[i], 2 * (double)(taps + 2) * U * magnitude);
         }
         guarded_free(&y);

@@ -37,7 +37,7 @@ typedef struct rill_model_info {
     double skipped_start_seconds;
     /* derived */
     size_t parameters;       /* weights, biases and decays of the network */
-    size_t weights_size;     /* bytes of its dense layers as they are read, once a step */
+    size_t weights_size;     /* bytes of them as they are read, once a step */
     bool has_overlap;        /* whether it tells when two or more speak at once */
     size_t state_size;       /* bytes of one encoder state */
     double steps_per_second; /* sample_rate_hz / (hop_samples · frames_per_step) */

@@ -44,7 +44,7 @@ typedef struct filter {
 /* x holds taps − 1 rows before the first of the count steps. */
 static void convolve(const filter *f, size_t count, const float *x, float *y) {
     const rill_kernels *kernels = rill_kernels_get();
-    kernels->depthwise(count, f->shape->channels, f->shape->taps, x, f->weight, f->bias, y);
+    kernels->depthwise(count, f->shape->channels, f->shape->taps, x, f->weight, false, f->bias, y);
     if (f->shape->silu) kernels->silu(count * f->shape->channels, y, y);
 }
 

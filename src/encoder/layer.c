@@ -105,7 +105,8 @@ static void convolve_stream(const rill_model *model, const rill_layer_weights *l
     for (size_t t = 0; t < steps; t++, u += 2 * dim)
         model->kernels->gate(dim, u, u + dim, window + kept + t * dim);
     memcpy(history, window + steps * dim, kept * sizeof *history);
-    model->kernels->depthwise(steps, dim, taps, window, layer->depthwise_weight, layer->depthwise_bias, y);
+    model->kernels->depthwise(steps, dim, taps, window, layer->depthwise_weight, true, layer->depthwise_bias,
+                              y);
 }
 
 /* h += project · silu(convolution(expand · norm(h))) */

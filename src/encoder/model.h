@@ -21,7 +21,7 @@ typedef struct rill_layer_weights {
     rill_packed_dense attention_output;
     rill_norm_weights convolution_norm;
     rill_packed_dense convolution_expand; /* to 2 · model_dim: values, then gates */
-    const float *depthwise_weight;        /* [model_dim][convolution_kernel], oldest tap first */
+    const float *depthwise_weight;        /* [convolution_kernel][model_dim], oldest tap first */
     const float *depthwise_bias;          /* [model_dim] */
     rill_packed_dense convolution_project;
     rill_norm_weights feed_forward_norm;
@@ -39,7 +39,7 @@ struct rill_model {
     rill_norm_weights output_norm;
     rill_packed_dense embedding, speech; /* → embedding_dim, → 1 */
     rill_packed_dense overlap;           /* → 1; when info.has_overlap */
-    unsigned char *packed;               /* the dense layers' weights, in the order of a step */
+    unsigned char *packed;               /* what the layers weigh with, in the order of a step */
 };
 
 /* Reads the format and every number the encoder and front end need from the metadata, with limits

@@ -113,6 +113,14 @@ static rill_packed_dense find_dense(finder *in, const char *scope, size_t inputs
     return layer;
 }
 
+static const float *find_taps(finder *in, const char *scope, size_t channels, size_t taps) {
+    const float *weight = find(in, scope, "weight", channels, taps);
+    if (in->status != RILL_OK) return NULL;
+    if (in->packed) weight = rill_pack_taps(channels, taps, weight, in->packed + in->packed_size);
+    in->packed_size += rill_packed_taps_size(channels, taps);
+    return weight;
+}
+
 static rill_norm_weights find_norm(finder *in, const char *scope, size_t dim) {
     return (rill_norm_weights){find(in, scope, "weight", dim, 0), find(in, scope, "bias", dim, 0)};
 }
@@ -139,8 +147,7 @@ static void find_layer(finder *in, const rill_model_info *info, size_t index, ri
     layer->attention_output = find_dense(in, SCOPE("attention.output"), dim, dim);
     layer->convolution_norm = find_norm(in, SCOPE("convolution.norm"), dim);
     layer->convolution_expand = find_dense(in, SCOPE("convolution.expand"), dim, 2 * dim);
-    layer->depthwise_weight =
-        find(in, SCOPE("convolution.depthwise"), "weight", dim, info->convolution_kernel);
+    layer->depthwise_weight = find_taps(in, SCOPE("convolution.depthwise"), dim, info->convolution_kernel);
     layer->depthwise_bias = find(in, SCOPE("convolution.depthwise"), "bias", dim, 0);
     layer->convolution_project = find_dense(in, SCOPE("convolution.project"), dim, dim);
     layer->feed_forward_norm = find_norm(in, SCOPE("feed_forward.norm"), dim);

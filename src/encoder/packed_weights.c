@@ -51,3 +51,14 @@ rill_packed_dense rill_pack(const rill_dense_tensors *layer, void *memory) {
                                .scales = layer->scales ? (const float *)(const void *)scales : NULL,
                                .bias = (const float *)(const void *)bias};
 }
+
+size_t rill_packed_taps_size(size_t channels, size_t taps) {
+    return round_up(channels * taps * sizeof(float));
+}
+
+const float *rill_pack_taps(size_t channels, size_t taps, const float *weight, void *memory) {
+    float *packed = memory;
+    for (size_t j = 0; j < taps; j++)
+        for (size_t c = 0; c < channels; c++) packed[j * channels + c] = weight[c * taps + j];
+    return packed;
+}

@@ -101,9 +101,10 @@ typedef struct rill_kernels {
     void (*gate)(size_t count, const float *a, const float *b, float *y);
 
     /* Causal depthwise convolution: y[t][c] = bias[c] + Σ_j weight[c][j] x[t + j][c], j < taps, oldest tap
-     * first; x [count + taps − 1][channels], y [count][channels]; bias NULL: 0 */
+     * first; x [count + taps − 1][channels], weight [channels][taps] or, when tap_major and faster,
+     * [taps][channels], y [count][channels]; bias NULL: 0 */
     void (*depthwise)(size_t count, size_t channels, size_t taps, const float *x, const float *weight,
-                      const float *bias, float *y);
+                      bool tap_major, const float *bias, float *y);
 
     /* true when low ≤ x[i] ≤ high for every i (so never with a NaN), and when count is 0 */
     bool (*within)(size_t count, const float *x, float low, float high);

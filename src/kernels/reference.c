@@ -74,12 +74,13 @@ static void gate(size_t count, const float *a, const float *b, float *y) {
 }
 
 static void depthwise(size_t count, size_t channels, size_t taps, const float *x, const float *weight,
-                      const float *bias, float *y) {
+                      bool tap_major, const float *bias, float *y) {
     for (size_t t = 0; t < count; t++)
         for (size_t c = 0; c < channels; c++) {
             double sum = bias ? (double)bias[c] : 0;
             for (size_t j = 0; j < taps; j++)
-                sum += (double)weight[c * taps + j] * (double)x[(t + j) * channels + c];
+                sum += (double)weight[tap_major ? j * channels + c : c * taps + j] *
+                       (double)x[(t + j) * channels + c];
             y[t * channels + c] = (float)sum;
         }
 }
