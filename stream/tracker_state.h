@@ -13,10 +13,11 @@
 
 #include "voice_memory.h"
 
-#define RILL_TRACKER_MAX_WAIT 250  /* steps */
-#define RILL_TRACKER_QUEUE    1152 /* events: MAX_WAIT steps may start and end two turns each, and 128 remain \
-                                    */
-#define RILL_TRACKER_AT_ONCE 2     /* speakers told at once */
+#define RILL_TRACKER_MAX_WAIT 250 /* steps */
+#define RILL_TRACKER_QUEUE                                                                                   \
+    1152                       /* events: MAX_WAIT steps may start and end two turns each, and 128 remain    \
+                                */
+#define RILL_TRACKER_AT_ONCE 2 /* speakers told at once */
 
 typedef struct rill_known_speaker {
     uint32_t number;

