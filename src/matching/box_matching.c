@@ -43,7 +43,8 @@ rill_box_matching rill_box_matching_defaults(void) {
 /* The probability of a class: exp(x) / Σ exp, after the largest is taken away. */
 static double probability(size_t classes, const float *logits, size_t label) {
     double largest = (double)logits[0], sum = 0;
-    for (size_t i = 1; i < classes; i++) largest = fmax(largest, (double)logits[i]);
+    for (size_t i = 1; i < classes; i++) /* no fmax: gcc 12 for ARM fails on it */
+        if (largest < (double)logits[i]) largest = (double)logits[i];
     for (size_t i = 0; i < classes; i++) sum += exp((double)logits[i] - largest);
     return exp((double)logits[label] - largest) / sum;
 }
