@@ -34,6 +34,9 @@ static const struct {
 } known[] = {
     {&rill_kernels_reference, always},
     {&rill_kernels_portable, always},
+#ifdef RILL_HAS_NEON
+    {&rill_kernels_neon, always},
+#endif
 #ifdef RILL_HAS_AVX2
     {&rill_kernels_avx2, has_avx2},
 #endif

@@ -9,6 +9,7 @@
 extern const rill_kernels rill_kernels_reference;
 extern const rill_kernels
     rill_kernels_portable;                     /* vectors of 16 bytes, nothing beyond the target's baseline */
+extern const rill_kernels rill_kernels_neon;   /* of 64-bit ARM, where it is the baseline: 32 registers */
 extern const rill_kernels rill_kernels_avx2;   /* with FMA */
 extern const rill_kernels rill_kernels_avx512; /* F, BW, DQ, VL */
 
