@@ -33,6 +33,8 @@ if(NOT RILL_SANITIZE MATCHES thread)
   rill_add_part_test(program_activity activity.c)
   rill_add_part_test(program_prompt prompt.c text.c)
   rill_add_part_test(program_figures bench_curve.c bench_form.c bench_inputs.c bench_job.c bench_limits.c bench_race.c)
+  set_source_files_properties(${PROJECT_SOURCE_DIR}/demos/rill/bench_limits.c PROPERTIES
+    COMPILE_OPTIONS "${RILL_WIDE_VECTOR_OPTIONS}")
   set_tests_properties(program_figures PROPERTIES RUN_SERIAL ON)
 endif()
 
