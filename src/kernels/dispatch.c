@@ -32,8 +32,7 @@ static const struct {
     const rill_kernels *table;
     bool (*runs_here)(void);
 } known[] = {
-    {&rill_kernels_reference, always},
-    {&rill_kernels_portable, always},
+    {&rill_kernels_reference, always},  {&rill_kernels_portable, always},
 #ifdef RILL_HAS_NEON
     {&rill_kernels_neon, always},
 #endif
