@@ -70,6 +70,22 @@ told '^attention,crossing,'
 run 0 bench attention --what linear_recurrent --dim 8 --length 20 --seconds 0.01
 told '^linear_recurrent +20 '
 
+# stream: the same columns as JSON, in CSV; a path with commas and quotes stays one cell
+run 2 bench stream --json --csv
+run 0 bench stream --csv --seconds 8
+figures 'v("bench") == "stream" && near(v("audio_seconds"), 8) && v("real_time_factor") > 0 && v("bytes_a_stream") > 0'
+figures 'v("push_ms_p50") <= v("push_ms_p99") && v("push_ms_p99") <= v("push_ms_p999") && v("push_ms_p999") <= v("push_ms_max")'
+figures 'v("real_time_factor") < 0.001 || near(v("streams_a_core") * v("real_time_factor"), 1)'
+head -1 out >columns
+run 0 bench stream --json --seconds 8
+grep -oE '"[a-z_0-9]+": ' out | tr -d '": ' | paste -sd, >members
+same columns members "CSV and JSON of bench stream differ in what they tell"
+"$make_audio" talk 'a, "b".wav' 16000 1 2
+run 0 bench stream --csv 'a, "b".wav'
+told '^stream,[a-z0-9]+,"a, ""b"".wav",2,'
+run 0 bench stream --seconds 2
+told '^real-time factor +0\.[0-9]+: an hour in [0-9]+ s, '
+
 # paper: what is summed up from five lengths is about what a whole image takes; no figure of the paper for a part
 run 0 bench paper --csv --data mnist --steps 24
 figures 'near(v("seconds_an_image") * v("images_a_second"), 1) && v("paper_cpu_seconds_an_image") == ""'

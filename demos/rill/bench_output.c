@@ -2,6 +2,7 @@
 #include "bench_output.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "json_line.h"
@@ -17,9 +18,20 @@ struct bench_output bench_output_begin(enum bench_format format, bool quiet, con
     return output;
 }
 
+/* In quotes where it must be, quotes doubled (RFC 4180). */
+static void print_text(const char *text) {
+    const bool bare = !text[strcspn(text, ",\"\r\n")];
+    if (!bare) putchar('"');
+    for (const char *c = text; *c; c++) {
+        if (*c == '"') putchar('"');
+        putchar(*c);
+    }
+    if (!bare) putchar('"');
+}
+
 static void print_cell(const json_t *value) {
-    if (json_is_string(value)) /* names of ours: neither commas nor quotes */
-        fputs(json_string_value(value), stdout);
+    if (json_is_string(value))
+        print_text(json_string_value(value));
     else if (json_is_integer(value))
         printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_real(value))

@@ -13,6 +13,8 @@
 #include <rill/stream/listener.h>
 
 #include "bench.h"
+#include "bench_choice.h"
+#include "bench_output.h"
 #include "chosen_model.h"
 #include "clock.h"
 #include "command.h"
@@ -23,12 +25,12 @@
 enum { BLOCKS_A_SECOND = 100 };
 
 struct arguments {
-    struct options shared;
+    struct choice choice;
     double seconds;
 };
 
 static const struct argp_child children[] = {
-    {&options_output, 0, NULL, 0}, {&options_model, 0, NULL, 0}, {&options_channel, 0, NULL, 0}, {0}};
+    {&choice_output, 0, NULL, 0}, {&options_model, 0, NULL, 0}, {&options_channel, 0, NULL, 0}, {0}};
 
 static const struct argp_option own[] = {
     {"seconds", 's', "SECONDS", 0, "Stop after so much audio (default: the whole file; 60 without one)", 0},
@@ -36,11 +38,12 @@ static const struct argp_option own[] = {
 
 static error_t parse(int key, char *text, struct argp_state *state) {
     struct arguments *arguments = state->input;
-    if (key == ARGP_KEY_INIT)
-        options_share(state, children, &arguments->shared);
-    else if (key == 's')
+    if (key == ARGP_KEY_INIT) {
+        options_share(state, children, &arguments->choice.shared);
+        state->child_inputs[0] = &arguments->choice;
+    } else if (key == 's')
         arguments->seconds = options_number(state, "--seconds", text, 1, 1e6);
-    else if (key == ARGP_KEY_END && arguments->shared.count > 1)
+    else if (key == ARGP_KEY_END && arguments->choice.shared.count > 1)
         argp_error(state, "one recording at a time");
     else
         return ARGP_ERR_UNKNOWN;
@@ -156,52 +159,82 @@ static double quantile(const struct measured *measured, double share) {
     return measured->pushes[(size_t)(share * (double)(measured->count - 1))];
 }
 
-static bool print(const struct measured *measured, const char *audio, bool json) {
+static json_t *row_of(const struct measured *measured, const char *audio) {
     const double factor = measured->busy / measured->audio;
     const double wait = measured->turns ? measured->wait_sum / (double)measured->turns : 0;
-    if (json) {
-        json_t *made = json_object();
-        json_object_set_new(made, "bench", json_string("stream"));
-        json_object_set_new(made, "kernels", json_string(rill_kernels_name()));
-        json_object_set_new(made, "audio", json_text(audio));
-        json_object_set_new(made, "audio_seconds", json_decimal(measured->audio, 3));
-        json_object_set_new(made, "real_time_factor", json_decimal(factor, 6));
-        json_object_set_new(made, "streams_a_core", json_decimal(1 / factor, 1));
-        json_object_set_new(made, "bytes_a_stream", json_integer((json_int_t)measured->state_bytes));
-        json_object_set_new(made, "push_ms_p50", json_decimal(1e3 * quantile(measured, 0.5), 4));
-        json_object_set_new(made, "push_ms_p99", json_decimal(1e3 * quantile(measured, 0.99), 4));
-        json_object_set_new(made, "push_ms_p999", json_decimal(1e3 * quantile(measured, 0.999), 4));
-        json_object_set_new(made, "push_ms_max", json_decimal(1e3 * quantile(measured, 1), 4));
-        json_object_set_new(made, "decision_wait_seconds_mean", json_decimal(wait, 3));
-        json_object_set_new(made, "decision_wait_seconds_max", json_decimal(measured->wait, 3));
-        json_object_set_new(made, "turns", json_integer((json_int_t)measured->turns));
-        json_object_set_new(made, "speakers", json_integer((json_int_t)measured->speakers));
-        return json_line(made);
-    }
-    printf("audio              %.1f s of %s, kernels %s\n", measured->audio, audio, rill_kernels_name());
+    json_t *row = json_object();
+    json_object_set_new(row, "bench", json_string("stream"));
+    json_object_set_new(row, "kernels", json_string(rill_kernels_name()));
+    json_object_set_new(row, "audio", json_text(audio));
+    json_object_set_new(row, "audio_seconds", json_decimal(measured->audio, 3));
+    json_object_set_new(row, "real_time_factor", json_decimal(factor, 6));
+    json_object_set_new(row, "streams_a_core", json_decimal(1 / factor, 1));
+    json_object_set_new(row, "bytes_a_stream", json_integer((json_int_t)measured->state_bytes));
+    json_object_set_new(row, "push_ms_p50", json_decimal(1e3 * quantile(measured, 0.5), 4));
+    json_object_set_new(row, "push_ms_p99", json_decimal(1e3 * quantile(measured, 0.99), 4));
+    json_object_set_new(row, "push_ms_p999", json_decimal(1e3 * quantile(measured, 0.999), 4));
+    json_object_set_new(row, "push_ms_max", json_decimal(1e3 * quantile(measured, 1), 4));
+    json_object_set_new(row, "decision_wait_seconds_mean", json_decimal(wait, 3));
+    json_object_set_new(row, "decision_wait_seconds_max", json_decimal(measured->wait, 3));
+    json_object_set_new(row, "turns", json_integer((json_int_t)measured->turns));
+    json_object_set_new(row, "speakers", json_integer((json_int_t)measured->speakers));
+    return row;
+}
+
+static const char *const columns[] = {"bench",
+                                      "kernels",
+                                      "audio",
+                                      "audio_seconds",
+                                      "real_time_factor",
+                                      "streams_a_core",
+                                      "bytes_a_stream",
+                                      "push_ms_p50",
+                                      "push_ms_p99",
+                                      "push_ms_p999",
+                                      "push_ms_max",
+                                      "decision_wait_seconds_mean",
+                                      "decision_wait_seconds_max",
+                                      "turns",
+                                      "speakers",
+                                      NULL};
+
+static void print_lines(const json_t *row) {
+    const double factor = json_member(row, "real_time_factor");
+    printf("audio              %.1f s of %s, kernels %s\n", json_member(row, "audio_seconds"),
+           json_member_text(row, "audio"), json_member_text(row, "kernels"));
     printf("real-time factor   %.4f: an hour in %.0f s, %.0f streams a core\n", factor, 3600 * factor,
-           1 / factor);
-    printf("push of 10 ms      p50 %.3f  p99 %.3f  p99.9 %.3f  max %.3f ms\n", 1e3 * quantile(measured, 0.5),
-           1e3 * quantile(measured, 0.99), 1e3 * quantile(measured, 0.999), 1e3 * quantile(measured, 1));
-    printf("wait of a turn     mean %.2f  max %.2f s of audio after its end (%zu turns, %zu speakers)\n",
-           wait, measured->wait, measured->turns, measured->speakers);
-    printf("memory             %zu bytes a stream, for ever\n", measured->state_bytes);
-    return output_flush();
+           json_member(row, "streams_a_core"));
+    printf("push of 10 ms      p50 %.3f  p99 %.3f  p99.9 %.3f  max %.3f ms\n",
+           json_member(row, "push_ms_p50"), json_member(row, "push_ms_p99"), json_member(row, "push_ms_p999"),
+           json_member(row, "push_ms_max"));
+    printf("wait of a turn     mean %.2f  max %.2f s of audio after its end (%.0f turns, %.0f speakers)\n",
+           json_member(row, "decision_wait_seconds_mean"), json_member(row, "decision_wait_seconds_max"),
+           json_member(row, "turns"), json_member(row, "speakers"));
+    printf("memory             %.0f bytes a stream, for ever\n", json_member(row, "bytes_a_stream"));
+}
+
+static bool print(const struct choice *choice, json_t *row) {
+    struct bench_output output =
+        bench_output_begin(choice_format(choice), choice->shared.quiet, columns, NULL, print_lines);
+    bench_output_row(&output, row);
+    bench_output_end(&output);
+    return !output.failed;
 }
 
 int bench_stream(int count, char **arguments_given) {
-    struct arguments arguments = {.shared = options_defaults(), .seconds = NAN};
+    struct arguments arguments = {.choice = {.shared = options_defaults()}, .seconds = NAN};
+    const struct options *shared = &arguments.choice.shared;
     const struct argp argp = {own, parse, "[FILE]", doc, children, NULL, NULL};
     options_parse(&argp, count, arguments_given, &arguments);
-    const char *path = arguments.shared.count > 0 ? arguments.shared.words[0] : NULL;
+    const char *path = shared->count > 0 ? shared->words[0] : NULL;
     double seconds = isnan(arguments.seconds) ? (path ? INFINITY : 60) : arguments.seconds;
-    rill_model *model = chosen_model_open(arguments.shared.model);
+    rill_model *model = chosen_model_open(shared->model);
     if (!model) return EXIT_INPUT;
     rill_audio_file *file = NULL;
     rill_error why;
     struct measured measured = {0};
     int code = EXIT_DONE;
-    if (path && rill_audio_file_open(path, arguments.shared.channel, &file, &why) != RILL_OK) {
+    if (path && rill_audio_file_open(path, shared->channel, &file, &why) != RILL_OK) {
         complain("%s", why.message);
         code = EXIT_INPUT;
     }
@@ -212,7 +245,7 @@ int bench_stream(int count, char **arguments_given) {
     }
     if (code == EXIT_DONE) {
         qsort(measured.pushes, measured.count, sizeof *measured.pushes, ascending);
-        if (!print(&measured, path ? path : "made-up buzzing", arguments.shared.json)) code = EXIT_OUTPUT;
+        if (!print(&arguments.choice, row_of(&measured, path ? path : "made-up buzzing"))) code = EXIT_OUTPUT;
     }
     free(measured.pushes);
     rill_audio_file_close(file);
