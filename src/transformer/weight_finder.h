@@ -16,6 +16,10 @@ typedef struct rill_weight_finder {
     rill_error *why;
 } rill_weight_finder;
 
+/* Three times as many zeros as the longest first dimension: any bias that is not there, three stacked ones
+ * too. The weights own them. */
+const float *rill_weights_zeros(const rill_weights *weights);
+
 /* Whether there is a tensor prefix + scope + part. */
 bool rill_weight_is_there(const rill_weight_finder *in, const char *scope, const char *part);
 
