@@ -56,6 +56,33 @@ static rill_transformer random_transformer(size_t count, rill_transformer_layer 
     return transformer;
 }
 
+/* Rows x, and for layers that look at a memory that too, some of it hidden, with or without positions. The
+ * caller says what the rows see of each other, and whether they have positions. */
+static rill_transformer_input random_input(bool has_cross, size_t length, size_t dim, size_t rows,
+                                           size_t memory_dim) {
+    rill_transformer_input input = {.length = length, .x = pool_floats(&pool, length * dim, 1)};
+    if (has_cross) {
+        input.memory_length = rows;
+        input.memory = pool_floats(&pool, rows * memory_dim, 1);
+        input.memory_sight.mask = pool_mask(&pool, rows);
+        if (random_below(2)) input.memory_position = pool_floats(&pool, rows * memory_dim, 1);
+    }
+    return input;
+}
+
+/* A stream that has its memory, to be freed. */
+static unsigned char *new_stream(const rill_transformer *transformer, const rill_transformer_input *input,
+                                 void *workspace) {
+    const size_t rows = input->memory_length;
+    cr_assert(rill_transformer_stream_check(transformer, input->length, rows, NULL) == RILL_OK);
+    unsigned char *stream = malloc(rill_transformer_size(transformer, input->length, rows));
+    rill_transformer_init(transformer, stream, input->length, rows);
+    if (transformer->layers->has_cross)
+        rill_transformer_remember(transformer, stream, rows, input->memory, input->memory_position,
+                                  input->memory_sight.mask, workspace);
+    return stream;
+}
+
 /* ---- the definition ---- */
 
 /* The rows a sublayer works on. */
@@ -139,16 +166,10 @@ Test(transformer, is_its_definition) {
         size_t dim, memory_dim;
         const rill_transformer t = random_transformer(1, layers, &dim, &memory_dim);
         const size_t length = random_below(14), rows = random_below(14);
-        rill_transformer_input input = {.length = length, .x = pool_floats(&pool, length * dim, 1)};
+        rill_transformer_input input = random_input(layers[0].has_cross, length, dim, rows, memory_dim);
         /* layers differ in heads, so a sight may be of no head alone */
         input.sight = (rill_sight){.causal = random_below(2), .mask = pool_mask(&pool, length)};
         if (random_below(2)) input.position = pool_floats(&pool, length * dim, 1);
-        if (layers[0].has_cross) {
-            input.memory_length = rows;
-            input.memory = pool_floats(&pool, rows * memory_dim, 1);
-            input.memory_sight.mask = pool_mask(&pool, rows);
-            if (random_below(2)) input.memory_position = pool_floats(&pool, rows * memory_dim, 1);
-        }
         guarded_floats output = guarded_output(length * dim);
         void *workspace = malloc(rill_transformer_workspace_size(&t, length, rows));
         rill_transformer_apply(&t, &input, output.data, workspace);
@@ -177,12 +198,8 @@ Test(transformer, is_its_layers_one_after_the_other) {
         size_t dim, memory_dim;
         const rill_transformer t = random_transformer(3, layers, &dim, &memory_dim);
         const size_t length = 1 + random_below(20), rows = random_below(9);
-        rill_transformer_input input = {
-            .length = length, .x = pool_floats(&pool, length * dim, 1), .sight = {.causal = true}};
-        if (layers[0].has_cross) {
-            input.memory_length = rows;
-            input.memory = pool_floats(&pool, rows * memory_dim, 1);
-        }
+        rill_transformer_input input = random_input(layers[0].has_cross, length, dim, rows, memory_dim);
+        input.sight.causal = true;
         guarded_floats whole[2] = {guarded_output(length * dim), guarded_output(length * dim)},
                        steps[2] = {guarded_output(length * dim), guarded_output(length * dim)};
         memcpy(whole[1].data, input.x, length * dim * sizeof(float));
@@ -196,10 +213,7 @@ Test(transformer, is_its_layers_one_after_the_other) {
             now.x = i == 3 ? input.x : whole[1].data;
             void *workspace = malloc(rill_transformer_workspace_size(&part, length, rows));
             rill_transformer_apply(&part, &now, to->data, workspace);
-            void *stream = malloc(rill_transformer_size(&part, length, rows));
-            rill_transformer_init(&part, stream, length, rows);
-            if (layers[0].has_cross)
-                rill_transformer_remember(&part, stream, rows, input.memory, NULL, NULL, workspace);
+            void *stream = new_stream(&part, &input, workspace);
             for (size_t step = 0; step < length; step++)
                 rill_transformer_step(&part, stream, 1, (i == 3 ? input.x : steps[1].data) + step * dim,
                                       step_to->data + step * dim);
@@ -224,24 +238,14 @@ Test(transformer, steps_are_the_causal_whole_on_every_split) {
         size_t dim, memory_dim;
         const rill_transformer t = random_transformer(1, layers, &dim, &memory_dim);
         const size_t length = 1 + random_below(60), rows = random_below(14);
-        rill_transformer_input input = {
-            .length = length, .x = pool_floats(&pool, length * dim, 1), .sight = {.causal = true}};
-        if (layers[0].has_cross) {
-            input.memory_length = rows;
-            input.memory = pool_floats(&pool, rows * memory_dim, 1);
-            input.memory_position = pool_floats(&pool, rows * memory_dim, 1);
-            input.memory_sight.mask = pool_mask(&pool, rows);
-        }
+        rill_transformer_input input = random_input(layers[0].has_cross, length, dim, rows, memory_dim);
+        input.sight.causal = true;
         bounded *want = define(&t, &input);
-        cr_assert(rill_transformer_stream_check(&t, length, rows, NULL) == RILL_OK);
-        const size_t size = rill_transformer_size(&t, length, rows);
-        unsigned char *stream = malloc(size), *fork = malloc(size);
         void *workspace = malloc(rill_transformer_workspace_size(&t, 0, rows));
         guarded_floats output = guarded_output(length * dim), again = guarded_output(dim);
-        rill_transformer_init(&t, stream, length, rows);
-        if (layers[0].has_cross)
-            rill_transformer_remember(&t, stream, rows, input.memory, input.memory_position,
-                                      input.memory_sight.mask, workspace);
+        unsigned char *stream = new_stream(&t, &input, workspace);
+        const size_t size = rill_transformer_size(&t, length, input.memory_length);
+        unsigned char *fork = malloc(size);
         const size_t before = allocations;
         for (size_t done = 0; done < length;) {
             const size_t left_over = length - done, now = 1 + random_below(random_below(2) ? 1 : left_over);
