@@ -115,7 +115,7 @@ rill_decision rill_tracker_decide(const rill_voice_model *voices, rill_tracker_s
                                   const rill_tracker_parts *at, uint64_t step, bool speech) {
     const bool room_left =
         self->speakers_count < self->settings.max_speakers &&
-        (self->pending != RILL_NOBODY || rill_tracker_free_number(self, &at->memory) != RILL_NOBODY);
+        (self->provisional != RILL_NOBODY || rill_tracker_free_number(self, &at->memory) != RILL_NOBODY);
     const float cost = fmaxf(-60, fminf(60, voices->newcomer_cost + self->ease));
     const float newcomer = room_left ? expf(-cost) : 0.0F;
     const candidates of = {self->speakers_count, room_left, newcomer, (float)self->speakers_count + newcomer};

@@ -9,7 +9,7 @@
 #include "failure.h"
 #include "listener_memory.h"
 
-enum { LAYOUT = 2 }; /* to be raised when the meaning of any state changes */
+enum { LAYOUT = 3 }; /* to be raised when the meaning of any state changes */
 
 typedef struct saved_header {
     char magic[8];

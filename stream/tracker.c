@@ -170,8 +170,8 @@ static void decide_step(const rill_voice_model *voices, rill_tracker_state *self
     self->speaking = speech;
     self->pause = speech ? 0 : self->pause + 1;
     if (speech && unknown) {
-        if (self->pending == RILL_NOBODY)
-            self->pending = rill_tracker_take_number(self, &at->memory), self->pending_steps = 0;
+        if (self->provisional == RILL_NOBODY) self->provisional = rill_tracker_take_number(self, &at->memory);
+        if (self->pending == RILL_NOBODY) self->pending = self->provisional, self->pending_steps = 0;
         self->pending_steps++;
         told[0].speaker = self->pending;
         told[0].score = score_of(voices, decision.posterior, (double)self->pending_steps, true);

@@ -12,7 +12,7 @@ rill_known_speaker *rill_tracker_find(rill_tracker_state *self, uint32_t number)
 }
 
 static bool is_number_in_use(rill_tracker_state *self, const rill_memory *memory, uint32_t number) {
-    if (number == self->pending || rill_tracker_running(self, number) || rill_tracker_find(self, number))
+    if (number == self->provisional || rill_tracker_running(self, number) || rill_tracker_find(self, number))
         return true;
     if (self->open_steps && self->open.label == number) return true;
     for (size_t i = 0; i < *memory->count; i++)
@@ -45,6 +45,7 @@ rill_known_speaker *rill_tracker_add_speaker(rill_tracker_state *self, uint32_t 
         self->unknown_belief = 0;
         self->pending = RILL_NOBODY;
     }
+    if (number == self->provisional) self->provisional = RILL_NOBODY;
     return born;
 }
 
@@ -102,7 +103,8 @@ static void label_groups(const rill_voice_model *voices, rill_tracker_state *sel
         }
 }
 
-/* A speaker whose label no group has any more is gone; name and talk go where its first chunk went. */
+/* A speaker whose label no group has any more is gone; name and talk go where its first chunk went. One that
+ * the first grouping after its birth takes for somebody else never was: its number is lent again. */
 static void keep_labelled(rill_tracker_state *self, const rill_memory *memory, const uint32_t *label_of) {
     for (size_t k = 0; k < self->speakers_count; k++) {
         rill_known_speaker *lost = &self->speakers[k], *heir = NULL;
@@ -117,6 +119,8 @@ static void keep_labelled(rill_tracker_state *self, const rill_memory *memory, c
         } else {
             self->unknown_belief += lost->belief;
         }
+        if (!lost->grouped && !lost->enrolled && !lost->name[0] && self->provisional == RILL_NOBODY)
+            self->provisional = lost->number;
     }
     size_t kept = 0;
     for (size_t k = 0; k < self->speakers_count; k++)
@@ -138,6 +142,7 @@ void rill_tracker_regroup(const rill_voice_model *voices, rill_tracker_state *se
     for (size_t i = 0; i < *memory->count; i++)
         if (label_of[i] != RILL_NOBODY && !rill_tracker_find(self, label_of[i]))
             rill_tracker_add_speaker(self, label_of[i]);
+    for (size_t k = 0; k < self->speakers_count; k++) self->speakers[k].grouped = 1;
     self->fresh_chunks = 0;
     rill_tracker_learn(voices, self, at);
 }

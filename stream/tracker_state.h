@@ -22,6 +22,7 @@
 typedef struct rill_known_speaker {
     uint32_t number;
     uint32_t enrolled, speaking;
+    uint32_t grouped; /* 1: a grouping has found it since it was born */
     char name[RILL_NAME_SIZE];
     uint64_t talk_steps;
     float score, cosine;
@@ -54,7 +55,9 @@ typedef struct rill_tracker_state {
     size_t speakers_count;
     uint32_t next_number, next_chunk;
     float unknown_belief;
-    uint32_t pending;     /* the number that the unknown voice was told under, or RILL_NOBODY */
+    uint32_t provisional; /* the number lent to the unknown voice until it is a speaker, and to the next one
+                             when it falls silent before; or RILL_NOBODY */
+    uint32_t pending;     /* the same while the unknown voice is told, else RILL_NOBODY */
     size_t pending_steps; /* of speech */
     size_t pause;         /* steps since the last speech */
     uint32_t speaking;    /* whether the step decided last was speech */

@@ -342,6 +342,35 @@ Test(tracker, pending_speech_has_a_label_of_its_own) {
     free(told.events);
 }
 
+/* One label is lent to voices that fall silent before they are speakers, however many; the next voice that
+ * stays keeps it. */
+Test(tracker, a_provisional_label_is_lent_again) {
+    for (uint64_t seed = 70; seed < 74; seed++) {
+        rill_tracker_settings settings = ordinary();
+        void *tracker = open_tracker(&settings);
+        story told = {0};
+        random_seed(seed);
+        voice a = make_voice(), b = make_voice();
+        hear(tracker, &told, &a, 10);
+        for (int i = 0; i < 20; i++) { /* from 10 s on, 3.8 s each */
+            voice cough = make_voice();
+            hear(tracker, &told, NULL, 2);
+            hear(tracker, &told, &cough, 0.8);
+            hear(tracker, &told, NULL, 1);
+        }
+        hear(tracker, &told, &b, 4);
+        cr_assert_eq(rill_tracker_speakers(tracker, 0, NULL), 2, "seed %llu", (unsigned long long)seed);
+        finish(tracker, &told);
+        const uint32_t own = label_at(&told, 1, 9), lent = label_at(&told, 12, 12.8);
+        cr_assert(own && lent && own != lent);
+        for (size_t i = 0; i < told.count; i++)
+            cr_assert(told.events[i].speaker == own || told.events[i].speaker == lent,
+                      "seed %llu: S%u is told", (unsigned long long)seed, told.events[i].speaker);
+        cr_assert_eq(label_at(&told, 86.5, 90), lent);
+        free(told.events);
+    }
+}
+
 /* Every turn is told in time, begins with a START of its label, and turns neither overlap nor go back. */
 Test(tracker, what_is_told_is_in_time_and_in_order) {
     static const double latencies[] = {0.4, 0.5, 1, 2, 5};
