@@ -7,7 +7,8 @@ numbers found, and the scores' calibration on the same conversations.
 
 A random walk that keeps what helps: one to three numbers change, a third of the conversations is tracked, and the others
 only when that third did not get worse. What is minimised is the error of labels as first told (latency 1 s) plus a
-quarter of that as corrected, averaged over the styles in the folders with equal weight."""
+quarter of that as corrected, plus COUNT for each speaker too many or too few beyond one, averaged over the styles in the
+folders with equal weight."""
 import argparse
 import json
 import os
@@ -56,6 +57,7 @@ WHOLE = {
     "pause_steps": (2, 30, 3),
     "chunk_gap_steps": (2, 30, 3),
 }
+COUNT = 0.03  # what a speaker too many or too few costs, as an error rate
 CALIBRATION = {"score_offset": 0.0, "score_posterior": 0.0, "score_age": 0.0, "score_new": 0.0}
 
 
@@ -92,26 +94,32 @@ class Tracker:
 
 
 def errors(rows):
-    """[(style, [missed, false, confusion, reference] first told, corrected)]"""
+    """[(style, [missed, false, confusion, reference] first told, corrected, [found, true] speakers)]"""
     out = []
     for row in rows:
         if row[0] == "file":
-            values = np.array([float(v) for v in row[2:10]])
+            values = np.array([float(v) for v in row[2:12]])
             out.append((re.sub(r"\d+$", "", row[1]), values))
     return out
 
 
 def summary(found):
-    """{style: (error first told, corrected)}"""
+    """{style: (error first told, corrected, speakers wrong beyond one a file, share of files within one)}"""
     out = {}
     for style in sorted({style for style, _ in found}):
-        x = sum(values for of, values in found if of == style)
-        out[style] = (x[:3].sum() / x[3], x[4:7].sum() / x[7])
+        files = np.array([values for of, values in found if of == style])
+        x, beyond = files.sum(0), np.maximum(0, abs(files[:, 8] - files[:, 9]) - 1)
+        out[style] = (x[:3].sum() / x[3], x[4:7].sum() / x[7], beyond.mean(), (beyond == 0).mean())
     return out
 
 
 def cost(found):
-    return float(np.mean([first + corrected / 4 for first, corrected in summary(found).values()]))
+    return float(np.mean([first + corrected / 4 + COUNT * beyond for first, corrected, beyond, _ in summary(found).values()]))
+
+
+def in_words(found):
+    """a style's error first told (corrected), and how many of its files have the right number of speakers within one"""
+    return [f"{style} {100 * a:.1f} ({100 * b:.1f}) {100 * near:.0f}%" for style, (a, b, _, near) in summary(found).items()]
 
 
 def change(keys, allowed, rng):
@@ -134,8 +142,7 @@ def change(keys, allowed, rng):
 
 def search(tracker, keys, allowed, seconds, rng):
     best = [errors(tracker.run(keys, part)) for part in range(3)]
-    say = [f"{style} {100 * a:.1f} ({100 * b:.1f})" for style, (a, b) in summary(sum(best, [])).items()]
-    print(f"start {cost(sum(best, [])):.4f}", *say, sep="  ", flush=True)
+    print(f"start {cost(sum(best, [])):.4f}", *in_words(sum(best, [])), sep="  ", flush=True)
     end, tried = time.time() + seconds, 0
     while time.time() < end:
         other, first = change(keys, allowed, rng), int(rng.integers(3))
@@ -150,8 +157,7 @@ def search(tracker, keys, allowed, seconds, rng):
         if cost(sum(found, [])) < cost(sum(best, [])):
             moved = {k: v for k, v in other.items() if keys[k] != v}
             keys, best = other, found
-            say = [f"{style} {100 * a:.1f} ({100 * b:.1f})" for style, (a, b) in summary(sum(best, [])).items()]
-            print(f"{tried} {cost(sum(best, [])):.4f}", moved, *say, sep="  ", flush=True)
+            print(f"{tried} {cost(sum(best, [])):.4f}", moved, *in_words(sum(best, [])), sep="  ", flush=True)
     return keys, best
 
 
@@ -234,4 +240,4 @@ if __name__ == "__main__":
     with open(chosen.out, "w") as file:
         json.dump({"tracker": keys}, file, indent=2)
         file.write("\n")
-    print(f"{cost(sum(best, [])):.4f}", summary(sum(best, [])))
+    print(f"{cost(sum(best, [])):.4f}", *in_words(sum(best, [])), sep="  ")
