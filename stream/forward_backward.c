@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 /* The chain's candidates at a decision: the known speakers, then the unknown voice while there is room for
  * one. */
@@ -21,10 +22,13 @@ size_t rill_tracker_slot(const rill_voice_model *voices, const rill_tracker_stat
 }
 
 /* unknown [end − step + 1]: the unknown voice's log-likelihood of each step from step to end, its share of
- * the evidence for one voice from there on. */
-static void find_unknown(const rill_voice_model *voices, const rill_tracker_state *self,
-                         const rill_tracker_parts *at, uint64_t step, uint64_t end, float *unknown) {
-    float sums[RILL_VOICE_MAX_DIM] = {0}, count = 0;
+ * the evidence for one voice from there on. sums [dim]: the sum of these steps; returns their count, both
+ * weighted. */
+static float find_unknown(const rill_voice_model *voices, const rill_tracker_state *self,
+                          const rill_tracker_parts *at, uint64_t step, uint64_t end, float *unknown,
+                          float *sums) {
+    float count = 0;
+    memset(sums, 0, voices->dim * sizeof *sums);
     for (uint64_t q = end + 1; q-- > step;) {
         const size_t slot = rill_tracker_slot(voices, self, q);
         const float weight = at->weights[slot];
@@ -35,6 +39,23 @@ static void find_unknown(const rill_voice_model *voices, const rill_tracker_stat
             weight / fmaxf(count, 1e-3F) *
             rill_voice_evidence(voices, voices->decision_scale, voices->decision_log, count, sums);
     }
+    return count;
+}
+
+/* Whose voice it is that looks unknown: the known speaker of whom what is ahead, count steps with the sum
+ * ahead [dim], is the best evidence, or speakers_count when that is not enough. The grouping of the memory
+ * would ask the same after its birth, and take back a label that has been told. */
+static size_t recognise(const rill_voice_model *voices, const rill_tracker_state *self,
+                        const rill_tracker_parts *at, float count, const float *ahead) {
+    float own[RILL_VOICE_MAX_DIM], best = voices->recognition_evidence - self->ease;
+    size_t who = self->speakers_count;
+    for (size_t k = 0; k < self->speakers_count; k++) {
+        const float *sums = at->sums + k * voices->dim, heard = self->speakers[k].count;
+        for (size_t d = 0; d < voices->dim; d++) own[d] = sums[d] - heard * at->room[d];
+        const float likeness = rill_voice_likeness(voices, heard, own, count, ahead);
+        if (likeness >= best) best = likeness, who = k;
+    }
+    return who;
 }
 
 /* The largest log-likelihood of a step, so that exponentials of differences stay in range. */
@@ -122,8 +143,8 @@ rill_decision rill_tracker_decide(const rill_voice_model *voices, rill_tracker_s
     const uint64_t last = self->heard - 1;
     uint64_t end = last >= step + voices->embedding_delay ? last - voices->embedding_delay : step;
     if (end > step + voices->lookahead) end = step + voices->lookahead;
-    float unknown[RILL_TRACKER_MAX_WAIT + 1], ahead[RILL_TRACKER_MAX_SPEAKERS + 1];
-    find_unknown(voices, self, at, step, end, unknown);
+    float unknown[RILL_TRACKER_MAX_WAIT + 1], ahead[RILL_TRACKER_MAX_SPEAKERS + 1], sums[RILL_VOICE_MAX_DIM];
+    const float count = find_unknown(voices, self, at, step, end, unknown, sums);
     look_ahead(voices, self, at, &of, step, end, unknown, ahead);
     look_back(self, &of, speech ? voices->change_rate : voices->pause_change_rate,
               at->likelihood + rill_tracker_slot(voices, self, step) * RILL_TRACKER_MAX_SPEAKERS, unknown[0]);
@@ -135,6 +156,10 @@ rill_decision rill_tracker_decide(const rill_voice_model *voices, rill_tracker_s
         all += both;
         if (weighed > best || (k == of.known && room_left && weighed >= best))
             best = weighed, chosen = both, who = k;
+    }
+    if (who == of.known && speech && self->pending == RILL_NOBODY) {
+        who = recognise(voices, self, at, count, sums);
+        chosen = ahead[who] * (who < of.known ? self->speakers[who].belief : self->unknown_belief);
     }
     rill_decision made = {.who = who, .posterior = all > 0 ? chosen / all : 0};
     find_second(voices, self, ahead, &made);

@@ -103,9 +103,10 @@ static void label_groups(const rill_voice_model *voices, rill_tracker_state *sel
         }
 }
 
-/* A speaker whose label no group has any more is gone; name and talk go where its first chunk went. One that
- * the first grouping after its birth takes for somebody else never was: its number is lent again. */
-static void keep_labelled(rill_tracker_state *self, const rill_memory *memory, const uint32_t *label_of) {
+/* A speaker whose label no group has any more is gone; name and talk go where its first chunk went. The
+ * number of one that was hardly told is lent again. */
+static void keep_labelled(const rill_voice_model *voices, rill_tracker_state *self, const rill_memory *memory,
+                          const uint32_t *label_of) {
     for (size_t k = 0; k < self->speakers_count; k++) {
         rill_known_speaker *lost = &self->speakers[k], *heir = NULL;
         if (is_label(memory, label_of, lost->number)) continue;
@@ -119,7 +120,8 @@ static void keep_labelled(rill_tracker_state *self, const rill_memory *memory, c
         } else {
             self->unknown_belief += lost->belief;
         }
-        if (!lost->grouped && !lost->enrolled && !lost->name[0] && self->provisional == RILL_NOBODY)
+        if (lost->talk_steps < 3 * voices->birth_steps && !lost->enrolled && !lost->name[0] &&
+            self->provisional == RILL_NOBODY)
             self->provisional = lost->number;
     }
     size_t kept = 0;
@@ -133,7 +135,7 @@ void rill_tracker_regroup(const rill_voice_model *voices, rill_tracker_state *se
     uint32_t label_of[256]; /* by group */
     rill_memory_group(voices, memory, at->room, self->ease, self->settings.max_speakers);
     label_groups(voices, self, memory, label_of);
-    keep_labelled(self, memory, label_of);
+    keep_labelled(voices, self, memory, label_of);
     for (size_t i = 0; i < *memory->count; i++) {
         uint32_t label = label_of[memory->group[i]];
         memory->chunks[i].settled = label == memory->chunks[i].label ? memory->chunks[i].settled + 1 : 0;
@@ -142,7 +144,6 @@ void rill_tracker_regroup(const rill_voice_model *voices, rill_tracker_state *se
     for (size_t i = 0; i < *memory->count; i++)
         if (label_of[i] != RILL_NOBODY && !rill_tracker_find(self, label_of[i]))
             rill_tracker_add_speaker(self, label_of[i]);
-    for (size_t k = 0; k < self->speakers_count; k++) self->speakers[k].grouped = 1;
     self->fresh_chunks = 0;
     rill_tracker_learn(voices, self, at);
 }

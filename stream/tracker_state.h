@@ -22,7 +22,6 @@
 typedef struct rill_known_speaker {
     uint32_t number;
     uint32_t enrolled, speaking;
-    uint32_t grouped; /* 1: a grouping has found it since it was born */
     char name[RILL_NAME_SIZE];
     uint64_t talk_steps;
     float score, cosine;

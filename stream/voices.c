@@ -51,6 +51,16 @@ float rill_voice_evidence(const rill_voice_model *voices, float scale, const flo
     return 0.5F * scale * scale * total - (logs[entry] + part * (logs[entry + 1] - logs[entry]));
 }
 
+float rill_voice_likeness(const rill_voice_model *voices, float count_a, const float *a, float count_b,
+                          const float *b) {
+    const float scale = voices->evidence_scale, *logs = voices->least_log;
+    float both[RILL_VOICE_MAX_DIM];
+    for (size_t d = 0; d < voices->dim; d++) both[d] = a[d] + b[d];
+    return rill_voice_evidence(voices, scale, logs, count_a + count_b, both) -
+           rill_voice_evidence(voices, scale, logs, count_a, a) -
+           rill_voice_evidence(voices, scale, logs, count_b, b);
+}
+
 static void fill_logs(const rill_voice_model *voices, double scale, float *logs) {
     for (size_t entry = 0; entry <= RILL_EVIDENCE_TABLE; entry++) {
         double count = exp2((double)entry / RILL_EVIDENCE_OCTAVE) - 1, sum = 0;
@@ -145,6 +155,7 @@ static void read_all(reader *from, rill_voice_model *voices) {
     voices->pause_change_rate = real(from, "tracker.pause_change_rate", 1e-6, 0.9);
     voices->change_odds = real(from, "tracker.change_odds", 1, 1e6);
     voices->newcomer_cost = real(from, "tracker.newcomer_cost", -30, 30);
+    voices->recognition_evidence = real_or(from, "tracker.recognition_evidence", -1000, 1000, 2);
     voices->lookahead = whole(from, "tracker.lookahead_steps", 1, 1000);
     voices->birth_steps = whole(from, "tracker.birth_steps", 1, 1000);
     voices->learning_confidence = real(from, "tracker.learning_confidence", 0, 1);

@@ -43,6 +43,7 @@ struct rill_voice_model {
     float change_rate, pause_change_rate; /* chance a step of a change of speaker, in speech and in a pause */
     float change_odds;                    /* how much likelier another must be than who holds the turn */
     float newcomer_cost;                  /* of a change to an unknown voice, against one to a known voice */
+    float recognition_evidence;           /* that an unknown voice is a known one's: from so much on it is */
     size_t lookahead;   /* steps that are looked ahead at most: further on others speak, and a newcomer's
                            evidence is of all that is ahead */
     size_t birth_steps; /* of unknown speech until it is a speaker */
@@ -85,5 +86,9 @@ void rill_voice_project_pooled(const rill_voice_model *voices, const float *embe
  * logs is the table for that scale. */
 float rill_voice_evidence(const rill_voice_model *voices, float scale, const float *logs, float count,
                           const float *x);
+
+/* How much better two sums of steps, [dim] of count each, are explained by one speaker than by two. */
+float rill_voice_likeness(const rill_voice_model *voices, float count_a, const float *a, float count_b,
+                          const float *b);
 
 #endif

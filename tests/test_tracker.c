@@ -10,6 +10,7 @@
 #include "count_allocations.h"
 #include "random_numbers.h"
 #include "the_model.h"
+#include "voices.h"
 
 #define DIM 512 /* at most */
 
@@ -369,6 +370,34 @@ Test(tracker, a_provisional_label_is_lent_again) {
         cr_assert_eq(label_at(&told, 86.5, 90), lent);
         free(told.events);
     }
+}
+
+/* A stranger is taken for somebody known when little evidence is asked for, and a known voice never is a
+ * stranger. */
+Test(tracker, a_newcomer_is_one_by_evidence) {
+    static const float asked[] = {-1000, 2, 1000};
+    for (size_t i = 0; i < 3; i++)
+        for (uint64_t seed = 80; seed < 84; seed++) {
+            rill_tracker_settings settings = ordinary();
+            void *tracker = open_tracker(&settings);
+            story told = {0};
+            random_seed(seed);
+            voice a = make_voice(), b = make_voice(), c = make_voice();
+            voices->recognition_evidence = asked[i];
+            hear(tracker, &told, &a, 6); /* nobody is known yet: a newcomer whatever is asked */
+            hear(tracker, &told, NULL, 2);
+            hear(tracker, &told, &b, 2);
+            hear(tracker, &told, NULL, 2);
+            hear(tracker, &told, &a, 3);
+            hear(tracker, &told, &c, 2);
+            finish(tracker, &told);
+            const uint32_t first = label_at(&told, 1, 5), other = label_at(&told, 8.2, 9.8);
+            cr_assert(first && other);
+            cr_assert_eq(other == first, asked[i] < 0, "seed %llu, %g asked", (unsigned long long)seed,
+                         (double)asked[i]);
+            cr_assert_eq(label_at(&told, 12.5, 15), first);
+            free(told.events);
+        }
 }
 
 /* Every turn is told in time, begins with a START of its label, and turns neither overlap nor go back. */

@@ -39,6 +39,7 @@ AMOUNTS = {
     "overlap_hold": (-2.5, 2.5, 0.3),
     "overlap_voice": (0.0, 1.0, 0.1),
     "newcomer_cost": (-5.0, 8.0, 0.6),
+    "recognition_evidence": (-10.0, 20.0, 1.0),
     "merge_cost": (-5.0, 40.0, 2.0),
     "same_label": (0.0, 20.0, 1.0),
     "other_label": (0.0, 30.0, 2.0),
@@ -58,6 +59,14 @@ WHOLE = {
     "chunk_gap_steps": (2, 30, 3),
 }
 COUNT = 0.03  # what a speaker too many or too few costs, as an error rate
+# what the tracker takes for numbers that a model lacks
+ABSENT = {
+    "overlap_threshold": 0.0,
+    "overlap_hold": 0.0,
+    "overlap_voice": 0.1,
+    "overlap_reach_steps": 5,
+    "recognition_evidence": 2.0,
+}
 CALIBRATION = {"score_offset": 0.0, "score_posterior": 0.0, "score_age": 0.0, "score_new": 0.0}
 
 
@@ -232,8 +241,7 @@ if __name__ == "__main__":
     else:
         keys = {k[8:]: json.loads(v) for k, v in tracker.metadata.items() if k.startswith("tracker.")}
     keys.setdefault("speech_hold", keys["speech_threshold"])
-    for name, value in (("overlap_threshold", 0.0), ("overlap_hold", 0.0), ("overlap_voice", 0.1), ("overlap_reach_steps", 5)):
-        keys.setdefault(name, value)
+    keys = {**ABSENT, **keys}
     allowed = chosen.only or [*SCALES, *AMOUNTS, *WHOLE]
     keys, best = search(tracker, keys, allowed, chosen.seconds, np.random.default_rng(chosen.seed))
     keys.update(calibrate(tracker, keys, chosen.folders))
