@@ -19,6 +19,13 @@ foreach(name usage input output resume rate latency speakers embed eval display 
 endforeach()
 set_property(TEST program_bench APPEND PROPERTY ENVIRONMENT "RILL_SANITIZE=${RILL_SANITIZE}")
 rill_add_program_test(live RUN_SERIAL ON)
+# A copy of a recording at another rate tells the same turns: needs recordings of voices.
+if(NOT RILL_SANITIZE)
+  add_test(NAME program_copies COMMAND ${PROJECT_SOURCE_DIR}/scripts/score-copies ${RILL_SHARED}/data/conv/dev
+    ${RILL_SHARED}/data/conv/test)
+  set_tests_properties(program_copies PROPERTIES TIMEOUT 600 SKIP_RETURN_CODE 77
+    ENVIRONMENT "RILL=$<TARGET_FILE:rill_program>")
+endif()
 # Parts of the program, each with the files it is made of.
 function(rill_add_part_test name)
   list(TRANSFORM ARGN PREPEND ${PROJECT_SOURCE_DIR}/demos/rill/ OUTPUT_VARIABLE parts)
