@@ -12,12 +12,8 @@ static void sum_up(const rill_attention_shape *shape, float *S, float *z, const 
 
 static void replace(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
                     void *unused) {
-    (void)unused;
-    if (run->beta && shape->key_dim <= RILL_DELTA_KEY_DIM_MAX)
-        rill_kernels_get()->delta(shape->key_dim, shape->value_dim, S, shape->scale, run->beta,
-                                  run->beta_stride, &run->steps);
-    else
-        rill_wy_chunks(shape, S, z, run, rill_wy_chunk_steps);
+    (void)z, (void)unused;
+    rill_delta_or_wy(shape, S, run, true);
 }
 
 /* So many steps that two blocks of rows, the one at work and the next, stay within a second-level cache. */
@@ -31,7 +27,8 @@ static size_t block_steps(const rill_attention_shape *shape) {
 void rill_attention_chunkwise(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
                               float *output) {
     if (rill_rule_erases(shape->rule) || sequence->bonus)
-        rill_sequence_walk(shape, state, sequence, output, rill_block_steps, false, replace, NULL);
+        rill_sequence_walk(shape, state, sequence, output, rill_block_steps, rill_delta_by_kernel(shape),
+                           replace, NULL);
     else
         rill_sequence_walk(shape, state, sequence, output, block_steps(shape), true, sum_up, NULL);
 }

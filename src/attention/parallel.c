@@ -76,7 +76,7 @@ static void find_replaced(const look_back *l, size_t t) {
     if (delta) decay_carried(l, t);
     memset(replaced, 0, l->shape->value_dim * sizeof *replaced);
     look_back_from(l, t, replaced);
-    float beta = delta ? l->run->beta[t * l->run->beta_stride] : 0;
+    float beta = delta ? l->run->steps.beta[t * l->run->steps.beta_stride] : 0;
     for (size_t m = 0; m < l->shape->value_dim && delta; m++)
         replaced[m] = beta * (value_of(l, t)[m] - replaced[m]);
 }

@@ -11,19 +11,15 @@ static void sum_up(const rill_attention_shape *shape, float *S, float *z, const 
 
 static void replace(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
                     void *unused) {
-    (void)unused;
-    if (run->beta && run->steps.length == 1 && shape->key_dim <= RILL_DELTA_KEY_DIM_MAX)
-        rill_kernels_get()->delta(shape->key_dim, shape->value_dim, S, shape->scale, run->beta,
-                                  run->beta_stride,
-                                  &run->steps); /* a stream: 1.3 to 2 times faster to 64 keys */
-    else
-        rill_wy_chunks(shape, S, z, run, 1);
+    (void)z, (void)unused;
+    rill_delta_or_wy(shape, S, run, false);
 }
 
 void rill_attention_recurrent(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
                               float *output) {
     if (rill_rule_erases(shape->rule) || sequence->bonus)
-        rill_sequence_walk(shape, state, sequence, output, rill_block_steps, false, replace, NULL);
+        rill_sequence_walk(shape, state, sequence, output, rill_block_steps, rill_delta_by_kernel(shape),
+                           replace, NULL);
     else
         rill_sequence_walk(shape, state, sequence, output, rill_block_steps, true, sum_up, NULL);
 }

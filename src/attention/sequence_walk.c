@@ -35,8 +35,8 @@ static bool good_steps(const rill_attention_shape *shape, const rill_head_run *r
            finite(length, steps->value_stride, values, steps->values + value) &&
            (!steps->log_decay || within(length, steps->decay_stride, steps->heads * rill_decay_width(shape),
                                         steps->log_decay + t * steps->decay_stride, -INFINITY, 0)) &&
-           (!run->beta || finite(length, run->beta_stride, run->beta_is_shared ? 1 : steps->heads,
-                                 run->beta + t * run->beta_stride)) &&
+           (!steps->beta || finite(length, steps->beta_stride, steps->beta_is_shared ? 1 : steps->heads,
+                                   steps->beta + t * steps->beta_stride)) &&
            (!run->transition_read || (finite(length, steps->key_stride, keys, run->transition_read + key) &&
                                       finite(length, steps->key_stride, keys, run->transition_write + key)));
 }
@@ -52,6 +52,8 @@ static rill_head_run head_of(const rill_attention_shape *shape, const rill_seque
         .value_stride = shape->heads * shape->value_dim,
         .decay_stride = decay_stride(shape),
         .decay_per_key = shape->decay == RILL_DECAY_STEP_KEY,
+        .beta_stride = beta_stride(shape, sequence),
+        .beta_is_shared = sequence->beta_is_shared,
         .output_stride = shape->query_heads * shape->value_dim,
     };
     size_t key = start * steps.key_stride + head * shape->key_dim;
@@ -64,11 +66,9 @@ static rill_head_run head_of(const rill_attention_shape *shape, const rill_seque
         steps.queries = sequence->queries + start * steps.query_stride + head * group * shape->key_dim;
         steps.output = output + start * steps.output_stride + head * group * shape->value_dim;
     }
-    rill_head_run run = {.steps = steps,
-                         .beta_stride = beta_stride(shape, sequence),
-                         .beta_is_shared = sequence->beta_is_shared};
     if (sequence->beta)
-        run.beta = sequence->beta + start * run.beta_stride + (sequence->beta_is_shared ? 0 : head);
+        steps.beta = sequence->beta + start * steps.beta_stride + (sequence->beta_is_shared ? 0 : head);
+    rill_head_run run = {.steps = steps};
     if (sequence->transition_read) {
         run.transition_read = sequence->transition_read + key;
         run.transition_write = sequence->transition_write + key;
@@ -87,7 +87,7 @@ static rill_head_run part_of(const rill_head_run *run, size_t start, size_t leng
         part.steps.queries += start * run->steps.query_stride;
         part.steps.output += start * run->steps.output_stride;
     }
-    if (run->beta) part.beta += start * run->beta_stride;
+    if (run->steps.beta) part.steps.beta += start * run->steps.beta_stride;
     if (run->transition_read) {
         part.transition_read += start * run->steps.key_stride;
         part.transition_write += start * run->steps.key_stride;

@@ -12,9 +12,6 @@
  * as theirs. */
 typedef struct rill_head_run {
     rill_heads_sequence steps; /* query_group 0, queries and output NULL: nothing is read */
-    const float *beta;         /* row t at beta + t · beta_stride, one float; NULL: not a delta rule */
-    size_t beta_stride;
-    bool beta_is_shared;                             /* one for all heads, else one for each */
     const float *transition_read, *transition_write; /* rows as the keys'; NULL: not the rank-one rule */
     const float *bonus;                              /* [key_dim] or NULL */
 } rill_head_run;

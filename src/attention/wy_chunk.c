@@ -156,8 +156,8 @@ static const float *value_at(const chunk *c, size_t t, size_t column) {
 /* u_t to the ω of step t */
 static void finish_write(const chunk *c, size_t t, size_t column, size_t columns, float *omega) {
     const float *value = value_at(c, t, column);
-    if (c->run->beta) {
-        float beta = c->run->beta[(c->start + t) * c->run->beta_stride];
+    if (c->run->steps.beta) {
+        float beta = c->run->steps.beta[(c->start + t) * c->run->steps.beta_stride];
         for (size_t m = 0; m < columns; m++) omega[m] = beta * (value[m] - omega[m]);
     } else {
         memcpy(omega + (c->step_writes - 1) * columns, value, columns * sizeof *value);
@@ -171,10 +171,10 @@ static void find_writes(const chunk *c, key_block *b, const float *S, size_t col
     float scores[steps_max * writes_max], reads[steps_max * block];
     fill(c->steps * writes_max, scores, 0);
     if (rill_rule_erases(c->shape->rule)) {
-        const float *rows = c->run->beta ? c->run->steps.keys : c->run->transition_read;
+        const float *rows = c->run->steps.beta ? c->run->steps.keys : c->run->transition_read;
         size_t stride = c->run->steps.key_stride;
-        reader erased = {rows + c->start * stride, stride, c->run->beta ? after_decay : before_decay, reads,
-                         scores};
+        reader erased = {rows + c->start * stride, stride, c->run->steps.beta ? after_decay : before_decay,
+                         reads, scores};
         fill(c->steps * row, omega, 0);
         for (size_t d = 0; d < c->shape->key_dim; d += block) {
             place(b, c, d);
@@ -262,4 +262,17 @@ void rill_wy_chunks(const rill_attention_shape *shape, float *S, float *z, const
             take_on(&c, &b, S, z, column, columns, omega);
         }
     }
+}
+
+bool rill_delta_by_kernel(const rill_attention_shape *shape) {
+    return rill_rule_is_delta(shape->rule) && shape->key_dim <= RILL_DELTA_KEY_DIM_MAX;
+}
+
+void rill_delta_or_wy(const rill_attention_shape *shape, float *S, const rill_head_run *run, bool chunked) {
+    const rill_kernels *kernels = rill_kernels_get();
+    if (rill_delta_by_kernel(shape))
+        (chunked && run->steps.length > 1 ? kernels->delta_chunk : kernels->delta_recurrent)(
+            shape->key_dim, shape->value_dim, S, shape->scale, &run->steps);
+    else
+        rill_wy_chunks(shape, S, NULL, run, chunked ? rill_wy_chunk_steps : 1);
 }

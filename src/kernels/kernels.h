@@ -22,9 +22,10 @@ typedef struct rill_heads_sequence {
     const float *keys;      /* φ(k), [heads][key_dim] */
     const float *values;    /* [heads][value_dim] */
     const float *log_decay; /* [heads] or, decay_per_key, [heads][key_dim]; NULL: no decay */
-    size_t query_stride, key_stride, value_stride;
+    const float *beta;      /* [heads] or, beta_is_shared, one for all of them; NULL: not a delta rule */
+    size_t query_stride, key_stride, value_stride, beta_stride;
     size_t decay_stride; /* 0: the same at every step */
-    bool decay_per_key;
+    bool decay_per_key, beta_is_shared;
     float *output; /* [heads][query_group][value_dim] a row */
     size_t output_stride;
     size_t ahead; /* 0, or: the rows that many steps on will be wanted next, and may be fetched */
@@ -67,7 +68,7 @@ typedef struct rill_packed_dense {
     const float *bias;     /* [outputs] */
 } rill_packed_dense;
 
-/* Rows of S beyond which the delta kernel does not go: all of a column are read before any is written. */
+/* Rows of S beyond which the delta kernels do not go: all of a column are read before any is written. */
 #define RILL_DELTA_KEY_DIM_MAX ((size_t)128)
 
 typedef struct rill_kernels {
@@ -135,10 +136,14 @@ typedef struct rill_kernels {
     void (*chunk)(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
                   const rill_heads_sequence *sequence);
 
-    /* The delta rules, likewise, of one state head: S = g S; S += k (β (v − kᵀS))ᵀ; o = scale · qᵀS. key_dim
-     * ≤ RILL_DELTA_KEY_DIM_MAX; β of step t, finite, at beta + t · beta_stride. */
-    void (*delta)(size_t key_dim, size_t value_dim, float *S, float scale, const float *beta,
-                  size_t beta_stride, const rill_heads_sequence *sequence);
+    /* The delta rules step by step: S = g S; S += k (β (v − kᵀS))ᵀ; o = scale · qᵀS. key_dim ≤
+     * RILL_DELTA_KEY_DIM_MAX; β is finite. */
+    void (*delta_recurrent)(size_t key_dim, size_t value_dim, float *S, float scale,
+                            const rill_heads_sequence *sequence);
+
+    /* The same, several steps for one pass over S. */
+    void (*delta_chunk)(size_t key_dim, size_t value_dim, float *S, float scale,
+                        const rill_heads_sequence *sequence);
 } rill_kernels;
 
 /* The table in use: what this CPU does best, or RILL_KERNELS=name when the CPU can run it (an unknown name,

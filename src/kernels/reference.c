@@ -176,34 +176,41 @@ static void recurrent(size_t key_dim, size_t value_dim, float *S, float *z, floa
         }
 }
 
-/* S = g S, S += k (β (v − kᵀS))ᵀ of the one head for step t */
-static void replace_value(size_t key_dim, size_t value_dim, float *S, double beta,
-                          const rill_heads_sequence *sequence, size_t t) {
-    const float *key = sequence->keys + t * sequence->key_stride;
+/* S = g S, S += k (β (v − kᵀS))ᵀ of a head for step t */
+static void replace_value(size_t key_dim, size_t value_dim, float *S, const rill_heads_sequence *sequence,
+                          size_t head, size_t t) {
+    const float *key = sequence->keys + t * sequence->key_stride + head * key_dim;
+    const float *value = sequence->values + t * sequence->value_stride + head * value_dim;
     const float *log_decay = sequence->log_decay ? sequence->log_decay + t * sequence->decay_stride : NULL;
+    const float *betas = sequence->beta + t * sequence->beta_stride;
+    const double beta = (double)betas[sequence->beta_is_shared ? 0 : head];
     for (size_t m = 0; m < value_dim; m++) {
         double held = 0;
-        for (size_t d = 0; d < key_dim; d++) {
-            const double g = log_decay ? exp((double)log_decay[sequence->decay_per_key ? d : 0]) : 1;
-            held += (double)key[d] * g * (double)S[d * value_dim + m];
-        }
-        const double write = beta * ((double)sequence->values[t * sequence->value_stride + m] - held);
-        for (size_t d = 0; d < key_dim; d++) {
-            const double g = log_decay ? exp((double)log_decay[sequence->decay_per_key ? d : 0]) : 1;
-            S[d * value_dim + m] = (float)(g * (double)S[d * value_dim + m] + (double)key[d] * write);
+        for (size_t i = 0; i < 2 * key_dim; i++) { /* all rows of a column are read before they are written */
+            const size_t d = i % key_dim;
+            const double g =
+                log_decay ? exp((double)log_decay[sequence->decay_per_key ? head * key_dim + d : head]) : 1;
+            float *s = S + d * value_dim + m;
+            if (i < key_dim)
+                held += (double)key[d] * g * (double)*s;
+            else
+                *s = (float)(g * (double)*s + (double)key[d] * beta * ((double)value[m] - held));
         }
     }
 }
 
-static void delta(size_t key_dim, size_t value_dim, float *S, float scale, const float *beta,
-                  size_t beta_stride, const rill_heads_sequence *sequence) {
-    for (size_t t = 0; t < sequence->length; t++) {
-        replace_value(key_dim, value_dim, S, (double)beta[t * beta_stride], sequence, t);
-        for (size_t i = 0; i < sequence->query_group; i++)
-            read_state(key_dim, value_dim, S, NULL, 0, (double)scale,
-                       sequence->queries + t * sequence->query_stride + i * key_dim,
-                       sequence->output + t * sequence->output_stride + i * value_dim);
-    }
+static void delta(size_t key_dim, size_t value_dim, float *S, float scale,
+                  const rill_heads_sequence *sequence) {
+    for (size_t t = 0; t < sequence->length; t++)
+        for (size_t query_head = 0; query_head < sequence->heads * sequence->query_group; query_head++) {
+            size_t head = query_head / sequence->query_group;
+            float *head_S = S + head * key_dim * value_dim;
+            if (query_head % sequence->query_group == 0)
+                replace_value(key_dim, value_dim, head_S, sequence, head, t);
+            read_state(key_dim, value_dim, head_S, NULL, 0, (double)scale,
+                       sequence->queries + t * sequence->query_stride + query_head * key_dim,
+                       sequence->output + t * sequence->output_stride + query_head * value_dim);
+        }
 }
 
 const rill_kernels rill_kernels_reference = {
@@ -223,5 +230,6 @@ const rill_kernels rill_kernels_reference = {
     .mix = mix,
     .recurrent = recurrent,
     .chunk = recurrent,
-    .delta = delta,
+    .delta_recurrent = delta,
+    .delta_chunk = delta,
 };

@@ -21,11 +21,14 @@
 
 #define INLINE static inline __attribute__((always_inline))
 
-/* before a loop over a tile with constant bounds, which the compilers think too long to unroll */
+/* before a loop over a tile with constant bounds, which the compilers think too long to unroll, and before
+ * one whose bound they do not know */
 #ifdef __clang__
-#define UNROLL _Pragma("clang loop unroll(full)")
+#define UNROLL      _Pragma("clang loop unroll(full)")
+#define UNROLL_FOUR _Pragma("clang loop unroll_count(4)")
 #else
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL      _Pragma("GCC unroll 16")
+#define UNROLL_FOUR _Pragma("GCC unroll 4")
 #endif
 
 typedef float vector __attribute__((vector_size(RILL_VECTOR_BYTES)));
@@ -34,7 +37,11 @@ typedef int32_t integers __attribute__((vector_size(RILL_VECTOR_BYTES)));
 typedef uint32_t bits __attribute__((vector_size(RILL_VECTOR_BYTES)));
 typedef float quad __attribute__((vector_size(16)));
 
-enum { lanes = RILL_VECTOR_BYTES / sizeof(float), many_registers = RILL_VECTOR_REGISTERS >= 32 };
+enum {
+    lanes = RILL_VECTOR_BYTES / sizeof(float),
+    many_registers = RILL_VECTOR_REGISTERS >= 32,
+    fetch_ahead = 512 /* floats: 2 KiB hide the way from a second-level cache */
+};
 
 /* Vectors alias the floats they are made of. memcpy would alias all there is, and may be a checked function.
  */
@@ -84,14 +91,18 @@ INLINE vector splat(float x) {
     return x - (vector){0};
 }
 
-/* a · b, kept from being fused with what it is added to. Where a store and an FMA of whole registers share a
- * port (Zen 5), a product and a sum for each store are faster. */
-INLINE vector product_of(vector a, vector b) {
-    vector product = a * b;
+/* v in a register: not loaded again by each that uses it, nor fused with what it is added to. */
+INLINE vector apart(vector v) {
 #ifdef __AVX512F__
-    __asm__("" : "+v"(product));
+    __asm__("" : "+v"(v));
 #endif
-    return product;
+    return v;
+}
+
+/* a · b, not fused. Where a store and an FMA of whole registers share a port (Zen 5), a product and a sum for
+ * each store are faster. */
+INLINE vector product_of(vector a, vector b) {
+    return apart(a * b);
 }
 
 INLINE vector choose(integers mask, vector yes, vector no) {

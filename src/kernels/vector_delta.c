@@ -171,15 +171,16 @@ static void take_delta_block(const one_head *head, delta_block *delta) {
     for (; m < head->value_dim; m += lanes) delta_columns(false, head, delta, m, head->value_dim - m);
 }
 
-static void delta(size_t key_dim, size_t value_dim, float *S, float scale, const float *beta,
-                  size_t beta_stride, const rill_heads_sequence *sequence) {
+static void delta_chunk(size_t key_dim, size_t value_dim, float *S, float scale,
+                        const rill_heads_sequence *sequence) {
     const all_heads all = {key_dim, value_dim, S, NULL, 0, scale, sequence};
     delta_block block;
-    for (size_t done = 0; done < sequence->length; done += block.b.steps)
-        for (size_t group = 0; group < sequence->query_group; group++) {
-            const one_head head = choose_head(&all, 0, group, done);
-            if (group == 0) begin_block(&head, sequence->length - done, &block.b);
-            for (size_t t = 0; t < block.b.steps; t++) block.beta[t] = beta[(done + t) * beta_stride];
-            take_delta_block(&head, &block);
-        }
+    for (size_t i = 0; i < sequence->heads; i++)
+        for (size_t done = 0; done < sequence->length; done += block.b.steps)
+            for (size_t group = 0; group < sequence->query_group; group++) {
+                const one_head head = choose_head(&all, i, group, done);
+                if (group == 0) begin_block(&head, sequence->length - done, &block.b);
+                for (size_t t = 0; t < block.b.steps; t++) block.beta[t] = beta_of(sequence, i, done + t);
+                take_delta_block(&head, &block);
+            }
 }

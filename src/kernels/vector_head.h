@@ -49,4 +49,8 @@ INLINE one_head choose_head(const all_heads *all, size_t head, size_t group, siz
     };
 }
 
+INLINE float beta_of(const rill_heads_sequence *sequence, size_t head, size_t step) {
+    return sequence->beta[step * sequence->beta_stride + (sequence->beta_is_shared ? 0 : head)];
+}
+
 #endif

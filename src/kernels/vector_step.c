@@ -5,7 +5,6 @@
 
 enum {
     step_tile = many_registers ? 8 : 4, /* vectors of S at a time: as many of values, and of outputs */
-    fetch_ahead = 512,                  /* floats: 2 KiB hide the way from a second-level cache */
     batch_heads = 16,
     batch_floats = 2048 /* heads, and decays, that are prepared at a time */
 };

@@ -19,5 +19,6 @@ const rill_kernels RILL_VECTOR_TABLE = {
     .mix = mix,
     .recurrent = recurrent,
     .chunk = chunk,
-    .delta = delta,
+    .delta_recurrent = delta_recurrent,
+    .delta_chunk = delta_chunk,
 };
