@@ -31,6 +31,7 @@ typedef struct delta_step {
  * their own, for a sum waits for its last FMA. */
 INLINE void delta_read(size_t columns, size_t sets, const delta_step *b, size_t m, size_t width,
                        vector *erased, vector *read) {
+    UNROLL
     for (size_t i = 0; i < columns * sets; i++) erased[i] = read[i] = splat(0);
     const float *S = b->S + m;
     size_t d = 0;
@@ -50,10 +51,12 @@ INLINE void delta_read(size_t columns, size_t sets, const delta_step *b, size_t 
             erased[c] += splat(b->erase[d]) * s;
             read[c] += splat(b->query[d]) * s;
         }
-    for (size_t i = columns; i < columns * sets; i++) {
-        erased[i % columns] += erased[i];
-        read[i % columns] += read[i];
-    }
+    UNROLL
+    for (size_t i = 1; i < sets; i++)
+        for (size_t c = 0; c < columns; c++) {
+            erased[c] += erased[i * columns + c];
+            read[c] += read[i * columns + c];
+        }
 }
 
 INLINE void delta_write(size_t columns, bool decayed, const delta_step *b, size_t m, size_t width,

@@ -21,18 +21,16 @@ typedef struct step_rows {
     float factor;
 } step_rows;
 
-INLINE void step_row(size_t columns, bool decayed, bool update, const step_rows *b, size_t d, size_t m,
-                     size_t width, const vector *value, vector *out) {
-    float *S = b->S + d * b->stride + m;
-    const vector key = splat(b->key[d]),
-                 query = splat(b->query[d]); /* before S, which may be anything, changes */
-    const vector decay = decayed ? splat(b->decay[d * b->decay_stride]) : splat(1);
+INLINE void step_row(size_t columns, bool decayed, bool update, size_t width, float *S, float key,
+                     float query, float decay, const vector *value, vector *out) {
+    const vector k = splat(key), q = splat(query), g = splat(decay);
+    UNROLL
     for (size_t c = 0; c < columns; c++) {
         if (columns > 4) __builtin_prefetch(S + c * lanes + fetch_ahead, 1);
         vector s = load_up_to(S + c * lanes, width);
-        if (decayed) s *= decay;
-        s += product_of(key, value[c]);
-        out[c] += product_of(query, s);
+        if (decayed) s *= g;
+        s += product_of(k, value[c]);
+        out[c] += product_of(q, s);
         if (update) store_up_to(S + c * lanes, width, s);
     }
 }
@@ -42,14 +40,25 @@ INLINE void step_row(size_t columns, bool decayed, bool update, const step_rows 
 INLINE void step_columns(size_t columns, size_t sets, bool decayed, bool update, const step_rows *b, size_t m,
                          size_t width) {
     vector value[step_tile], out[step_tile];
+    UNROLL
     for (size_t c = 0; c < columns; c++) value[c] = load_up_to(b->value + m + c * lanes, width);
+    UNROLL
     for (size_t i = 0; i < columns * sets; i++) out[i] = splat(0);
-    size_t d = 0;
-    for (; d + sets <= b->rows; d += sets)
-        for (size_t i = 0; i < sets; i++)
-            step_row(columns, decayed, update, b, d + i, m, width, value, out + i * columns);
-    for (; d < b->rows; d++) step_row(columns, decayed, update, b, d, m, width, value, out);
-    for (size_t i = columns; i < columns * sets; i++) out[i % columns] += out[i];
+    const size_t stride = b->stride, decay_stride = b->decay_stride;
+    const float *key = b->key, *query = b->query, *decay = b->decay, *end = key + b->rows;
+    float *S = b->S + m;
+    for (; (size_t)(end - key) >= sets;
+         key += sets, query += sets, S += sets * stride, decay += sets * decay_stride)
+        UNROLL
+    for (size_t i = 0; i < sets; i++)
+        step_row(columns, decayed, update, width, S + i * stride, key[i], query[i],
+                 decayed ? decay[i * decay_stride] : 1, value, out + i * columns);
+    for (; key < end; key++, query++, S += stride, decay += decay_stride)
+        step_row(columns, decayed, update, width, S, *key, *query, decayed ? *decay : 1, value, out);
+    UNROLL
+    for (size_t i = 1; i < sets; i++) UNROLL
+    for (size_t c = 0; c < columns; c++) out[c] += out[i * columns + c];
+    UNROLL
     for (size_t c = 0; c < columns; c++) {
         float *output = b->output + m + c * lanes;
         if (!b->first) out[c] += load_up_to(output, width);
@@ -58,15 +67,35 @@ INLINE void step_columns(size_t columns, size_t sets, bool decayed, bool update,
     }
 }
 
-INLINE void step_all_columns(bool decayed, bool update, const step_rows *b) {
+/* Functions of their own, where the rows of a tile have all registers. */
+typedef void columns_step(const step_rows *b, size_t m, size_t width);
+#define STEP(name, columns, sets, decayed, update)                                                           \
+    static __attribute__((noinline)) void name(const step_rows *b, size_t m, size_t width) {                 \
+        step_columns(columns, sets, decayed, update, b, m, (sets) > 1 || (columns) > 1 ? lanes : width);     \
+    }
+#define STEPS(name, columns, sets)                                                                           \
+    STEP(read_##name, columns, sets, false, false)                                                           \
+    STEP(read_decayed_##name, columns, sets, true, false)                                                    \
+    STEP(take_##name, columns, sets, false, true)                                                            \
+    STEP(take_decayed_##name, columns, sets, true, true)                                                     \
+    static columns_step *const step_##name[2][2] = {{read_##name, read_decayed_##name},                      \
+                                                    {take_##name, take_decayed_##name}};
+STEPS(whole, step_tile, 1)
+STEPS(half, step_tile / 2, 2)
+STEPS(quarter, step_tile / 4, 4)
+STEPS(vector, 1, 1)
+#undef STEPS
+#undef STEP
+
+static void step_all_columns(bool decayed, bool update, const step_rows *b) {
     size_t m = 0;
     for (; m + step_tile * lanes <= b->stride; m += step_tile * lanes)
-        step_columns(step_tile, 1, decayed, update, b, m, lanes);
-    for (; m + 4 * lanes <= b->stride; m += 4 * lanes)
-        step_columns(4, step_tile / 4, decayed, update, b, m, lanes);
-    for (; m + 2 * lanes <= b->stride; m += 2 * lanes)
-        step_columns(2, step_tile / 2, decayed, update, b, m, lanes);
-    for (; m < b->stride; m += lanes) step_columns(1, 1, decayed, update, b, m, b->stride - m);
+        step_whole[update][decayed](b, m, lanes);
+    for (; m + step_tile / 2 * lanes <= b->stride; m += step_tile / 2 * lanes)
+        step_half[update][decayed](b, m, lanes);
+    for (; m + step_tile / 4 * lanes <= b->stride; m += step_tile / 4 * lanes)
+        step_quarter[update][decayed](b, m, lanes);
+    for (; m < b->stride; m += lanes) step_vector[update][decayed](b, m, b->stride - m);
 }
 
 /* Some heads in one step, or some rows of one head that has many: what is found for all of them, whose sums
@@ -86,44 +115,50 @@ static void find_decays(const all_heads *all, step_batch *b) {
         store_up_to(b->decay + i, count - i, exponential(load_up_to(log_decay + i, count - i)));
 }
 
-/* z = g z + k for the batch's rows of a head, left behind by an update; the products with q */
-INLINE vector step_normalizer(bool update, const one_head *head, const step_batch *b, const float *decay) {
-    vector products = splat(0);
-    for (size_t d = 0; d < b->rows; d += lanes) {
-        const size_t width = b->rows - d, at = b->row + d;
-        vector z = load_up_to(head->z + at, width);
-        if (head->log_decay) z *= head->strides->decay_per_key ? load_up_to(decay + d, width) : splat(*decay);
-        z += load_up_to(head->keys + at, width);
-        products += load_up_to(head->queries + at, width) * z;
-        if (update) store_up_to(head->z + at, width, z);
-    }
-    return products;
+/* z = g z + k for a vector of a head's rows, left behind by an update; the products with q */
+INLINE vector step_normalizer(bool update, const one_head *head, size_t row, size_t width, vector decay) {
+    const vector z = decay * load_up_to(head->z + row, width) + load_up_to(head->keys + row, width);
+    if (update) store_up_to(head->z + row, width, z);
+    return load_up_to(head->queries + row, width) * z;
 }
 
 static const float *decay_of(const all_heads *all, const step_batch *b, size_t i) {
     return b->decay + i * (all->sequence->decay_per_key ? b->rows : 1);
 }
 
+/* The products q·z of the batch's rows of a head. */
+INLINE vector step_normalizers(const all_heads *all, const one_head *head, const step_batch *b, size_t i) {
+    const bool decayed = all->sequence->log_decay, per_key = all->sequence->decay_per_key;
+    const float *decay = decay_of(all, b, i);
+    const vector of_head = splat(decayed && !per_key ? *decay : 1);
+    vector products = splat(0);
+    for (size_t d = 0; d < b->rows; d += lanes) {
+        const size_t width = b->rows - d;
+        const vector g = decayed && per_key ? load_up_to(decay + d, width) : of_head;
+        products += width >= lanes ? step_normalizer(head->update, head, b->row + d, lanes, g)
+                                   : step_normalizer(head->update, head, b->row + d, width, g);
+    }
+    return products;
+}
+
 static void find_step_factors(const all_heads *all, size_t group, step_batch *b) {
-    const bool update = group + 1 == all->sequence->query_group;
-    for (size_t i = 0; i < b->heads; i += 4) {
+    for (size_t i = 0; i < b->heads && !all->z; i++) b->factor[i] = all->scale;
+    one_head head = choose_head(all, b->head, group, b->step);
+    for (size_t i = 0; i < b->heads && all->z; i += 4) {
         vector products[4] = {{0}};
-        for (size_t j = 0; j < 4 && i + j < b->heads && all->z; j++) {
-            const one_head head = choose_head(all, b->head + i + j, group, b->step);
-            products[j] = step_normalizer(update, &head, b, decay_of(all, b, i + j));
-        }
-        quad four = sums(products[0], products[1], products[2], products[3]);
-        for (size_t j = 0; j < 4; j++) {
-            const float before = b->row > 0 ? b->factor[i + j] : all->epsilon;
-            b->factor[i + j] = all->z ? before + four[j] : all->scale;
-            if (all->z && b->row + b->rows == all->key_dim) b->factor[i + j] = 1 / b->factor[i + j];
-        }
+        for (size_t j = 0; j < 4 && i + j < b->heads; j++, next_head(&head))
+            products[j] = step_normalizers(all, &head, b, i + j);
+        quad before = {all->epsilon, all->epsilon, all->epsilon, all->epsilon};
+        if (b->row > 0) memcpy(&before, b->factor + i, sizeof before);
+        before += sums(products[0], products[1], products[2], products[3]);
+        if (b->row + b->rows == all->key_dim) before = 1 / before;
+        memcpy(b->factor + i, &before, sizeof before);
     }
 }
 
-INLINE void step_heads(bool decayed, bool update, const all_heads *all, size_t group, const step_batch *b) {
-    for (size_t i = 0; i < b->heads; i++) {
-        const one_head head = choose_head(all, b->head + i, group, b->step);
+static void step_heads(const all_heads *all, size_t group, const step_batch *b) {
+    one_head head = choose_head(all, b->head, group, b->step);
+    for (size_t i = 0; i < b->heads; i++, next_head(&head)) {
         const step_rows rows = {.rows = b->rows,
                                 .stride = all->value_dim,
                                 .S = head.S + b->row * all->value_dim,
@@ -136,20 +171,16 @@ INLINE void step_heads(bool decayed, bool update, const all_heads *all, size_t g
                                 .first = b->row == 0,
                                 .last = b->row + b->rows == all->key_dim,
                                 .factor = b->factor[i]};
-        step_all_columns(decayed, update, &rows);
+        step_all_columns(all->sequence->log_decay, head.update, &rows);
     }
 }
 
 /* The last query head of a group leaves the states behind. */
 static void take_step(const all_heads *all, step_batch *b) {
-    const bool decayed = all->sequence->log_decay;
-    if (decayed) find_decays(all, b);
+    if (all->sequence->log_decay) find_decays(all, b);
     for (size_t group = 0; group < all->sequence->query_group; group++) {
         find_step_factors(all, group, b);
-        if (group + 1 < all->sequence->query_group)
-            decayed ? step_heads(true, false, all, group, b) : step_heads(false, false, all, group, b);
-        else
-            decayed ? step_heads(true, true, all, group, b) : step_heads(false, true, all, group, b);
+        step_heads(all, group, b);
     }
 }
 
