@@ -41,40 +41,42 @@ static bool good_steps(const rill_attention_shape *shape, const rill_head_run *r
                                       finite(length, steps->key_stride, keys, run->transition_write + key)));
 }
 
-static rill_head_run head_of(const rill_attention_shape *shape, const rill_sequence *sequence, float *output,
-                             size_t head, size_t heads, size_t start, size_t length) {
-    size_t group = shape->query_heads / shape->heads;
-    rill_heads_sequence steps = {
-        .length = length,
-        .heads = heads,
-        .query_stride = shape->query_heads * shape->key_dim,
-        .key_stride = shape->heads * shape->key_dim,
-        .value_stride = shape->heads * shape->value_dim,
-        .decay_stride = decay_stride(shape),
-        .decay_per_key = shape->decay == RILL_DECAY_STEP_KEY,
-        .beta_stride = beta_stride(shape, sequence),
-        .beta_is_shared = sequence->beta_is_shared,
-        .output_stride = shape->query_heads * shape->value_dim,
-    };
-    size_t key = start * steps.key_stride + head * shape->key_dim;
-    steps.keys = sequence->keys + key;
-    steps.values = sequence->values + start * steps.value_stride + head * shape->value_dim;
-    if (sequence->log_decay)
-        steps.log_decay = sequence->log_decay + start * steps.decay_stride + head * rill_decay_width(shape);
+/* Written where it is used: what was just stored by parts is slow to copy whole. */
+static void choose_heads(const rill_attention_shape *shape, const rill_sequence *sequence, float *output,
+                         size_t head, size_t heads, size_t start, size_t length, rill_head_run *run) {
+    const size_t key_row = shape->heads * shape->key_dim, value_row = shape->heads * shape->value_dim;
+    const size_t group = shape->query_heads == shape->heads ? 1 : shape->query_heads / shape->heads;
+    const size_t key = start * key_row + head * shape->key_dim;
+    rill_heads_sequence *steps = &run->steps;
+    *run = (rill_head_run){0};
+    steps->length = length;
+    steps->heads = heads;
+    steps->query_stride = group * key_row;
+    steps->key_stride = key_row;
+    steps->value_stride = value_row;
+    steps->output_stride = group * value_row;
+    steps->keys = sequence->keys + key;
+    steps->values = sequence->values + start * value_row + head * shape->value_dim;
+    if (sequence->log_decay) {
+        steps->decay_per_key = shape->decay == RILL_DECAY_STEP_KEY;
+        steps->decay_stride = decay_stride(shape);
+        steps->log_decay = sequence->log_decay + start * steps->decay_stride + head * rill_decay_width(shape);
+    }
+    if (sequence->beta) {
+        steps->beta_is_shared = sequence->beta_is_shared;
+        steps->beta_stride = beta_stride(shape, sequence);
+        steps->beta = sequence->beta + start * steps->beta_stride + (sequence->beta_is_shared ? 0 : head);
+    }
     if (output) {
-        steps.query_group = group;
-        steps.queries = sequence->queries + start * steps.query_stride + head * group * shape->key_dim;
-        steps.output = output + start * steps.output_stride + head * group * shape->value_dim;
+        steps->query_group = group;
+        steps->queries = sequence->queries + start * steps->query_stride + head * group * shape->key_dim;
+        steps->output = output + start * steps->output_stride + head * group * shape->value_dim;
     }
-    if (sequence->beta)
-        steps.beta = sequence->beta + start * steps.beta_stride + (sequence->beta_is_shared ? 0 : head);
-    rill_head_run run = {.steps = steps};
     if (sequence->transition_read) {
-        run.transition_read = sequence->transition_read + key;
-        run.transition_write = sequence->transition_write + key;
+        run->transition_read = sequence->transition_read + key;
+        run->transition_write = sequence->transition_write + key;
     }
-    if (sequence->bonus) run.bonus = sequence->bonus + head * shape->key_dim;
-    return run;
+    if (sequence->bonus) run->bonus = sequence->bonus + head * shape->key_dim;
 }
 
 static rill_head_run part_of(const rill_head_run *run, size_t start, size_t length) {
@@ -141,12 +143,13 @@ size_t rill_sequence_walk(const rill_attention_shape *shape, void *state, const 
     size_t bad = 0;
     for (size_t start = 0; start < sequence->length; start += block_steps) {
         size_t left = sequence->length - start, length = left < block_steps ? left : block_steps;
-        rill_head_run all = head_of(shape, sequence, output, first, count, start, length);
-        bool good = good_steps(shape, &all, 0, length);
-        size_t heads = good && several_heads ? count : 1;
+        rill_head_run run;
+        choose_heads(shape, sequence, output, first, count, start, length, &run);
+        const bool good = good_steps(shape, &run, 0, length);
+        const size_t heads = good && several_heads ? count : 1;
         for (size_t head = first; head < first + count; head += heads) {
             float *z, *S = rill_state_of_head(shape, state, head, &z);
-            rill_head_run run = head_of(shape, sequence, output, head, heads, start, length);
+            if (heads < count) choose_heads(shape, sequence, output, head, heads, start, length, &run);
             if (left >= 2 * length) run.steps.ahead = length;
             if (good)
                 form(shape, S, z, &run, context);
@@ -159,7 +162,8 @@ size_t rill_sequence_walk(const rill_attention_shape *shape, void *state, const 
 
 void rill_sequence_spoil(const rill_attention_shape *shape, const rill_sequence *sequence, float *output) {
     for (size_t head = 0; head < shape->heads; head++) {
-        rill_head_run run = head_of(shape, sequence, output, head, 1, 0, sequence->length);
+        rill_head_run run;
+        choose_heads(shape, sequence, output, head, 1, 0, sequence->length, &run);
         for (size_t t = 0; t < sequence->length; t++)
             if (!good_steps(shape, &run, t, 1)) spoil_step(shape, &run, t);
     }

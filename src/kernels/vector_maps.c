@@ -40,8 +40,14 @@ static bool within(size_t count, const float *x, float low, float high) {
         vector v = load(x + i);
         outside |= ~((v >= splat(low)) & (v <= splat(high)));
     }
+    if (i < count) {
+        const vector v = load_part(x + i, count - i);
+        integers lane_of;
+        UNROLL
+        for (size_t lane = 0; lane < lanes; lane++) lane_of[lane] = (int32_t)lane;
+        outside |= ~((v >= splat(low)) & (v <= splat(high))) & (lane_of < (int32_t)(count - i));
+    }
     int32_t any = 0;
     for (size_t lane = 0; lane < lanes; lane++) any |= outside[lane];
-    for (; i < count; i++) any |= !(x[i] >= low && x[i] <= high);
     return any == 0;
 }
