@@ -29,6 +29,14 @@ static bool has_valid_speakers(const rill_tracker_state *self) {
     return true;
 }
 
+/* The number lent is one that was given away, and nobody's; only the unknown voice is told under it. */
+static bool has_valid_numbers(const rill_tracker_state *self) {
+    if (self->provisional >= self->next_number) return false;
+    for (size_t k = 0; self->provisional != RILL_NOBODY && k < self->speakers_count; k++)
+        if (self->speakers[k].number == self->provisional) return false;
+    return self->pending == RILL_NOBODY || self->pending == self->provisional;
+}
+
 /* A chunk's count chooses a row of a table; a memory of enrolled voices alone could never make room. */
 static bool has_valid_memory(const rill_tracker_state *self, const rill_memory *memory) {
     size_t enrolled = 0;
@@ -63,6 +71,7 @@ bool rill_tracker_valid(const rill_voice_model *voices, const rill_tracker_setti
         if (self->turns[i].speaker != RILL_NOBODY && self->turns[i].start >= self->decided) return false;
     rill_tracker_parts at;
     rill_tracker_carve(voices, self->ring, (void *)(uintptr_t)bytes, &at); /* nothing is written */
-    return has_valid_speakers(self) && has_valid_memory(self, &at.memory) && has_valid_queue(self) &&
-           is_within(1, &self->unknown_belief, 0, 2) && is_within(self->ring, at.weights, 0, 1);
+    return has_valid_speakers(self) && has_valid_numbers(self) && has_valid_memory(self, &at.memory) &&
+           has_valid_queue(self) && is_within(1, &self->unknown_belief, 0, 2) &&
+           is_within(self->ring, at.weights, 0, 1);
 }

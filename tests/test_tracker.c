@@ -459,6 +459,25 @@ Test(tracker, the_same_again_is_the_same) {
     free(b.events);
 }
 
+/* Whatever was heard, the state is one that may be taken up again. */
+Test(tracker, every_state_is_valid) {
+    for (uint64_t seed = 90; seed < 93; seed++) {
+        rill_tracker_settings settings = ordinary();
+        settings.max_speakers = seed == 90 ? 3 : 16;
+        void *tracker = open_tracker(&settings);
+        story told = {0};
+        voice cast[8];
+        random_seed(seed);
+        for (size_t i = 0; i < 8; i++) cast[i] = make_voice();
+        for (int turn = 0; turn < 120; turn++) {
+            hear(tracker, &told, random_below(3) ? &cast[random_below(8)] : NULL, 1.5 * random_uniform());
+            cr_assert(rill_tracker_valid(voices, &settings, tracker), "seed %llu", (unsigned long long)seed);
+        }
+        finish(tracker, &told);
+        free(told.events);
+    }
+}
+
 Test(tracker, a_copy_goes_on_alike) {
     rill_tracker_settings settings = ordinary();
     void *tracker = open_tracker(&settings), *copy = open_tracker(&settings);
