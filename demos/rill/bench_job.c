@@ -150,6 +150,11 @@ static void run_pair(void *context) {
         run_half(&pair->halves[1]);
 }
 
+static void run_pair_alone(void *context) {
+    struct pair *pair = context;
+    for (size_t i = 0; i < 2; i++) run_half(&pair->halves[i]);
+}
+
 static void before_pair(void *context) {
     struct pair *pair = context;
     for (size_t i = 0; i < 2; i++) before(&pair->halves[i].job);
@@ -163,4 +168,9 @@ static bool after_pair(void *context) {
 struct contender pair_contender(struct pair *pair) {
     return (struct contender){
         .run = run_pair, .before = before_pair, .after = after_pair, .context = pair, .threads = true};
+}
+
+struct contender pair_contender_alone(struct pair *pair) {
+    return (struct contender){
+        .run = run_pair_alone, .before = before_pair, .after = after_pair, .context = pair};
 }

@@ -40,8 +40,7 @@ void job_free(struct job *job);
 
 struct contender job_contender(struct job *job);
 
-/* The job on two threads at once, each with its own state and output, `passes` times a run: to start a thread
- * takes some 20 µs. */
+/* The job on two threads at once, each with its own state and output, `passes` times a run. */
 struct pair_half {
     struct job job;
     size_t passes;
@@ -53,5 +52,7 @@ bool pair_make(enum job_kind kind, const rill_kernels *table, const struct input
                struct pair *pair);
 void pair_free(struct pair *pair);
 struct contender pair_contender(struct pair *pair);
+/* The same work on one thread, one half after the other. */
+struct contender pair_contender_alone(struct pair *pair);
 
 #endif

@@ -7,11 +7,12 @@
 #include "bench_figure.h"
 #include "bench_kernels.h"
 #include "bench_machine.h"
+#include "clock.h"
 #include "command.h"
 #include "json_line.h"
 #include "message.h"
 
-enum { CONTENDERS_MAX = BOUNDS_MAX + 2 * TABLES_MAX + 1, TWO_THREADS_TOKENS = 8192 };
+enum { CONTENDERS_MAX = BOUNDS_MAX + 2 * TABLES_MAX + 2 };
 
 struct heat {
     const struct planned_race *planned;
@@ -136,21 +137,37 @@ static void free_heat(struct heat *heat) {
     inputs_free(&heat->inputs);
 }
 
-static bool enter_pair(struct heat *heat, const rill_kernels *best, struct contender *contender) {
-    const size_t passes = (TWO_THREADS_TOKENS + heat->planned->length - 1) / heat->planned->length;
+/* So many passes a run that the start of a thread, some 50 µs, is nothing beside it. */
+static size_t passes_of(const struct race_rules *rules, struct contender alone) {
+    const double wanted = 5 * rules->turn_seconds;
+    double seconds = 0;
+    for (int i = 0; i < 2; i++) { /* the first one warms caches */
+        alone.before(alone.context);
+        const double begin = clock_busy();
+        alone.run(alone.context);
+        seconds = clock_busy() - begin;
+    }
+    return seconds > 0 && wanted > seconds ? (size_t)ceil(wanted / seconds) : 1;
+}
+
+static bool enter_pair(struct heat *heat, const struct race_rules *rules, struct contender contenders[2]) {
+    struct job *best = &heat->jobs[heat->tables - 1];
     heat->paired = true;
-    if (!pair_make(JOB_PREFILL, best, &heat->inputs, passes, &heat->pair)) return false;
-    *contender = pair_contender(&heat->pair);
+    if (!pair_make(JOB_PREFILL, best->table, &heat->inputs, passes_of(rules, job_contender(best)),
+                   &heat->pair))
+        return false;
+    contenders[0] = pair_contender(&heat->pair);
+    contenders[1] = pair_contender_alone(&heat->pair);
     return true;
 }
 
-static void tell_pair(struct heat *heat, struct bench_output *output, const struct contender *alone,
-                      const struct contender *both) {
+static void tell_pair(struct heat *heat, struct bench_output *output, const struct contender *both,
+                      const struct contender *alone) {
     const struct pair_half *half = &heat->pair.halves[0];
     const double passes = (double)half->passes;
     json_t *row = row_of(heat, &half->job, both, 2, 2 * (double)heat->planned->length * passes);
     /* the best of both: one thread may run while nobody else does; two are seldom so lucky in the median */
-    json_object_set_new(row, "speed_up", json_decimal(2 * passes * race_best(alone) / race_best(both), 4));
+    json_object_set_new(row, "speed_up", json_decimal(race_best(alone) / race_best(both), 4));
     bench_output_row(output, row);
 }
 
@@ -162,7 +179,7 @@ static void tell(struct heat *heat, struct bench_output *output, const struct co
         if (heat->planned->kind == JOB_STEP_FOLDED) tell_worst(heat, heat->slowest[i], row);
         bench_output_row(output, row);
     }
-    if (heat->paired) tell_pair(heat, output, &contenders[heat->tables - 1], &contenders[heat->tables]);
+    if (heat->paired) tell_pair(heat, output, &contenders[heat->tables], &contenders[heat->tables + 1]);
 }
 
 int race_attention(struct kernels_bench *bench, const struct planned_race *planned) {
@@ -184,10 +201,12 @@ int race_attention(struct kernels_bench *bench, const struct planned_race *plann
     for (size_t i = 0; i < heat->tables; i++) contenders[count++] = job_contender(&heat->jobs[i]);
     for (size_t i = 0; i < heat->tables && planned->kind == JOB_STEP_FOLDED; i++)
         contenders[count++] = job_contender(&heat->timed[i]);
-    if (planned->kind == JOB_PREFILL && machine_processors() > 1 &&
-        !enter_pair(heat, bench->tables[heat->tables - 1], &contenders[count++])) {
-        complain("out of memory");
-        goto end;
+    if (planned->kind == JOB_PREFILL && machine_processors() > 1) {
+        if (!enter_pair(heat, &bench->race_rules, &contenders[count])) {
+            complain("out of memory");
+            goto end;
+        }
+        count += 2;
     }
     if (!race(&bench->race_rules, bounds + count, heat->contenders)) {
         complain("%s, %s, %zu dimensions: outputs changed while they were measured", planned->what,
