@@ -9,7 +9,10 @@
 
 #include "kernels/kernels.h"
 
-enum { block_keys = 64 }; /* 64 keys and values of 64: 32 KiB, a first-level cache */
+enum {
+    block_keys = 64, /* 64 keys and values of 64: 32 KiB, a first-level cache */
+    rows_ahead = 32  /* rows are fetched so many before they are wanted */
+};
 
 /* What is known of a row of weights so far; the output row holds Σ w v. */
 typedef struct row_sums {
@@ -20,11 +23,40 @@ typedef struct row_sums {
 /* Scores [count] to weights in place. The sums so far are to be multiplied by the result. */
 typedef float similarity(size_t count, float *scores, row_sums *sums);
 
+enum { abreast = 16 }; /* sums and maxima side by side, so that none waits for the one before it */
+
+/* The largest of the scores and of one more; NaN is none. */
+static float largest(size_t count, const float *scores, float other) {
+    float most[abreast];
+    for (size_t l = 0; l < abreast; l++) most[l] = other;
+    size_t j = 0;
+    for (; j + abreast <= count; j += abreast)
+        for (size_t l = 0; l < abreast; l++) most[l] = scores[j + l] > most[l] ? scores[j + l] : most[l];
+    for (; j < count; j++) most[0] = scores[j] > most[0] ? scores[j] : most[0];
+    for (size_t l = 1; l < abreast; l++) most[0] = most[l] > most[0] ? most[l] : most[0];
+    return most[0];
+}
+
+static double sum_of(size_t count, const float *weights) {
+    double sums[abreast] = {0}, sum = 0;
+    size_t j = 0;
+    for (; j + abreast <= count; j += abreast)
+        for (size_t l = 0; l < abreast; l++) sums[l] += (double)weights[j + l];
+    for (; j < count; j++) sums[0] += (double)weights[j];
+    for (size_t l = 0; l < abreast; l++) sum += sums[l];
+    return sum;
+}
+
+static bool holds_zero(size_t count, const float *weights) {
+    int zeros = 0;
+    for (size_t j = 0; j < count; j++) zeros += weights[j] == 0;
+    return zeros > 0;
+}
+
 /* exp(score − max), max the largest so far: the one-pass softmax of 1805.02867. elu(x) + 1 is exp(x) for x ≤
  * 0, and the kernels have it. */
 static float softmax_weights(size_t count, float *scores, row_sums *sums) {
-    float max = sums->max, factor;
-    for (size_t j = 0; j < count; j++) max = scores[j] > max ? scores[j] : max;
+    float max = largest(count, scores, sums->max), factor;
     float reference = max == -INFINITY ? 0 : max; /* −∞ − −∞ is NaN: then weights are 0, or NaN of a NaN */
     for (size_t j = 0; j < count; j++) scores[j] -= reference;
     rill_kernels_get()->elu1(count, scores, scores);
@@ -105,9 +137,7 @@ void rill_quadratic_bias_scores(const rill_quadratic_head *head, size_t i, rill_
 /* Scores of row i with at most block_keys keys, all in sight by position, up to a kind; next may be fetched.
  */
 static void score_block(const rill_quadratic_head *head, size_t i, rill_key_range keys, rill_scores kind,
-                        const rill_rows *next, float *scores) {
-    const float *rows[block_keys];
-    for (size_t j = keys.begin; j < keys.end; j++) rows[j - keys.begin] = key_of(head, j);
+                        const float *const *rows, const rill_rows *next, float *scores) {
     const rill_rows all = {keys.end - keys.begin, head->shape->key_dim, rows};
     rill_kernels_get()->score(&all, head->shape->scale, head->queries + i * head->query_stride, next, scores);
     rill_quadratic_bias_scores(head, i, keys, kind, scores);
@@ -117,36 +147,60 @@ static void score_block(const rill_quadratic_head *head, size_t i, rill_key_rang
 static void score_keys(const rill_quadratic_head *head, size_t i, rill_key_range keys, rill_scores kind,
                        float *scores) {
     for (rill_key_range block = keys; block.begin < keys.end; block.begin = block.end) {
+        const float *rows[block_keys];
         block.end = keys.end - block.begin < block_keys ? keys.end : block.begin + block_keys;
-        score_block(head, i, block, kind, NULL, scores + (block.begin - keys.begin));
+        for (size_t j = block.begin; j < block.end; j++) rows[j - block.begin] = key_of(head, j);
+        score_block(head, i, block, kind, rows, NULL, scores + (block.begin - keys.begin));
     }
+}
+
+/* What is read of a block of keys, in that order: the keys, the values, and what will be wanted next. */
+typedef struct block_rows {
+    const float *at[2 * block_keys + rows_ahead];
+    size_t count;
+} block_rows;
+
+/* The rows that follow those of a kernel by rows_ahead, to be fetched meanwhile, as far as the shorter ones
+ * go. */
+static rill_rows rows_to_fetch(const rill_softmax_shape *shape, const block_rows *rows, size_t from,
+                               size_t count) {
+    const size_t begin = from + rows_ahead, left = begin < rows->count ? rows->count - begin : 0;
+    return (rill_rows){left < count ? left : count,
+                       shape->key_dim < shape->value_dim ? shape->key_dim : shape->value_dim,
+                       rows->at + begin};
 }
 
 /* The part of a block of keys that row i sees: weights, their sum, and Σ w v in the output row. The next keys
  * of next_head will be wanted then. */
 static void take_keys(const rill_quadratic_head *head, size_t i, rill_key_range keys,
-                      const rill_quadratic_head *next_head, rill_key_range next_keys, row_sums *sums) {
+                      const rill_quadratic_head *next_head, rill_key_range next_keys, bool fetches,
+                      row_sums *sums) {
     float weights[block_keys], *output = head->output + i * head->output_stride;
-    const float *rows[block_keys], *next_rows[block_keys];
     size_t count = keys.end - keys.begin, value_dim = head->shape->value_dim;
-    for (size_t j = 0; j < count; j++) rows[j] = value_of(head, keys.begin + j);
-    rill_rows values = {count, value_dim, rows},
-              next = {next_keys.end - next_keys.begin, head->shape->key_dim, next_rows};
-    score_block(head, i, keys, RILL_SCORES_BIASED, &values, weights);
+    block_rows rows = {.count = 0};
+    for (size_t j = keys.begin; j < keys.end; j++) rows.at[rows.count++] = key_of(head, j);
+    for (size_t j = keys.begin; j < keys.end; j++) rows.at[rows.count++] = value_of(head, j);
+    for (size_t j = next_keys.begin; j < next_keys.end && j < next_keys.begin + rows_ahead; j++)
+        rows.at[rows.count++] = key_of(next_head, j);
+    const rill_rows beside_keys = rows_to_fetch(head->shape, &rows, 0, count),
+                    beside_values = rows_to_fetch(head->shape, &rows, count, count);
+    rill_rows values = {count, value_dim, rows.at + count};
+    score_block(head, i, keys, RILL_SCORES_BIASED, rows.at, fetches ? &beside_keys : NULL, weights);
     float factor = similarity_of(head->shape)(count, weights, sums);
     if (factor != 1) { /* NaN too */
         sums->weights *= (double)factor;
         for (size_t m = 0; m < value_dim; m++) output[m] *= factor;
     }
-    values.count = 0;
-    for (size_t j = 0; j < count; j++) {
-        if (weights[j] == 0) continue; /* a value that counts for nothing may hold anything */
-        sums->weights += (double)weights[j];
-        rows[values.count] = rows[j];
-        weights[values.count++] = weights[j];
+    sums->weights += sum_of(count, weights);
+    if (holds_zero(count, weights)) { /* a value that counts for nothing may hold anything */
+        values.count = 0;
+        for (size_t j = 0; j < count; j++) {
+            if (weights[j] == 0) continue;
+            rows.at[count + values.count] = rows.at[count + j];
+            weights[values.count++] = weights[j];
+        }
     }
-    for (size_t j = 0; j < next.count; j++) next_rows[j] = key_of(next_head, next_keys.begin + j);
-    rill_kernels_get()->mix(&values, weights, &next, output);
+    rill_kernels_get()->mix(&values, weights, fetches ? &beside_values : NULL, output);
 }
 
 static void fill(size_t count, float *values, float value) {
@@ -188,7 +242,8 @@ static void take_block(size_t heads, const rill_quadratic_head *head, size_t fir
                     block.end, keys.end - block.end < block_keys ? keys.end : block.end + block_keys};
             if (keys.end > block.end) keys.end = block.end;
             if (count == 1 && h + 1 < heads) next = keys;
-            if (keys.begin < keys.end) take_keys(head + h, first + r, keys, next_head, next, &sums[h][r]);
+            if (keys.begin < keys.end)
+                take_keys(head + h, first + r, keys, next_head, next, r == 0, &sums[h][r]);
         }
 }
 

@@ -8,7 +8,7 @@
 
 enum {
     quadratic_rows = 16, /* queries that share a block of keys in cache */
-    quadratic_heads = 16 /* heads that go through it together: their keys lie side by side */
+    quadratic_heads = 16 /* heads that go through it together, at most */
 };
 
 /* Rows of successive steps lie stride floats apart; fields as in rill_softmax_input. */
@@ -30,9 +30,21 @@ typedef struct rill_quadratic_head {
     size_t output_stride;
 } rill_quadratic_head;
 
+/* Where keys and values lie: floats from a head to the next and from a step to the next. */
+typedef struct rill_key_strides {
+    size_t key_head, key, value_head, value;
+} rill_key_strides;
+
+/* [length][heads][dim], as sequences are. */
+rill_key_strides rill_key_strides_by_time(const rill_softmax_shape *shape);
+
 /* The head of that number, without an output yet; scores as the input asks. */
 rill_quadratic_head rill_quadratic_head_of(const rill_softmax_shape *shape, const rill_softmax_input *input,
-                                           size_t query_head);
+                                           const rill_key_strides *strides, size_t query_head);
+
+/* rill_softmax_attention over keys and values that lie so. */
+void rill_quadratic_attend(const rill_softmax_shape *shape, const rill_softmax_input *input,
+                           const rill_key_strides *strides, float *output);
 
 /* Keys begin … end − 1. */
 typedef struct rill_key_range {

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "attention/quadratic.h"
 #include "kernels/kernels.h"
 
 enum { size_multiple = 64 }; /* bytes: states side by side share no cache line */
@@ -39,14 +40,17 @@ void rill_remembered_keys_write(const rill_softmax_shape *shape, rill_remembered
                                 const float *keys, const float *values) {
     remembered_parts parts = parts_of(shape, memory);
     const rill_kernels *kernels = rill_kernels_get();
-    size_t keys_count = shape->heads * shape->key_dim, values_count = shape->heads * shape->value_dim;
-    memcpy(parts.keys + slot * keys_count, keys, keys_count * sizeof(float));
-    memcpy(parts.values + slot * values_count, values, values_count * sizeof(float));
+    const size_t key_dim = shape->key_dim, value_dim = shape->value_dim;
+    for (size_t head = 0; head < shape->heads; head++) {
+        const size_t row = head * memory->slots + slot;
+        memcpy(parts.keys + row * key_dim, keys + head * key_dim, key_dim * sizeof(float));
+        memcpy(parts.values + row * value_dim, values + head * value_dim, value_dim * sizeof(float));
+    }
     for (size_t query_head = 0; query_head < shape->query_heads; query_head++) {
         size_t head = query_head / (shape->query_heads / shape->heads);
         parts.good[query_head * memory->slots + slot] =
-            kernels->within(shape->key_dim, keys + head * shape->key_dim, -FLT_MAX, FLT_MAX) &&
-            kernels->within(shape->value_dim, values + head * shape->value_dim, -FLT_MAX, FLT_MAX);
+            kernels->within(key_dim, keys + head * key_dim, -FLT_MAX, FLT_MAX) &&
+            kernels->within(value_dim, values + head * value_dim, -FLT_MAX, FLT_MAX);
     }
 }
 
@@ -63,7 +67,9 @@ void rill_remembered_keys_read(const rill_softmax_shape *shape, const rill_remem
                                 .causal = causal,
                                 .mask = parts.good,
                                 .mask_head_stride = memory->slots};
-    rill_softmax_attention(shape, &input, output);
+    const rill_key_strides strides = {memory->slots * shape->key_dim, shape->key_dim,
+                                      memory->slots * shape->value_dim, shape->value_dim};
+    rill_quadratic_attend(shape, &input, &strides, output);
     for (size_t row = 0; row < length * shape->query_heads; row++) {
         size_t query_head = row % shape->query_heads, slot = slot_of_first + row / shape->query_heads;
         for (size_t m = 0; m < shape->value_dim && !parts.good[query_head * memory->slots + slot]; m++)
@@ -74,8 +80,13 @@ void rill_remembered_keys_read(const rill_softmax_shape *shape, const rill_remem
 void rill_remembered_keys_copy(const rill_softmax_shape *shape, const rill_remembered_keys *from,
                                rill_remembered_keys *into, size_t count) {
     remembered_parts source = parts_of(shape, from), target = parts_of(shape, into);
-    memcpy(target.keys, source.keys, count * shape->heads * shape->key_dim * sizeof(float));
-    memcpy(target.values, source.values, count * shape->heads * shape->value_dim * sizeof(float));
+    for (size_t head = 0; head < shape->heads; head++) {
+        const size_t to = head * into->slots, of = head * from->slots;
+        memcpy(target.keys + to * shape->key_dim, source.keys + of * shape->key_dim,
+               count * shape->key_dim * sizeof(float));
+        memcpy(target.values + to * shape->value_dim, source.values + of * shape->value_dim,
+               count * shape->value_dim * sizeof(float));
+    }
     for (size_t head = 0; head < shape->query_heads; head++)
         memcpy(target.good + head * into->slots, source.good + head * from->slots, count * sizeof(bool));
 }

@@ -2,8 +2,11 @@
 /* Keys and values kept slot by slot, with a mark where a head left a bad step out: what the growing cache and
  * the sliding window are made of. Plain memory without pointers:
  *
- *     rill_remembered_keys, keys [slots][heads][key_dim], values [slots][heads][value_dim], marks
- * [heads][slots] */
+ *     rill_remembered_keys, keys [heads][slots][key_dim], values [heads][slots][value_dim],
+ *     marks [query_heads][slots]
+ *
+ * A step reads a head's keys, then its values, each from one end to the other: a stream that the processor
+ * fetches ahead by itself. */
 #ifndef RILL_REMEMBERED_KEYS_H
 #define RILL_REMEMBERED_KEYS_H
 

@@ -28,18 +28,23 @@ rill_status rill_softmax_check(const rill_softmax_shape *shape, rill_error *why)
     return RILL_OK;
 }
 
+rill_key_strides rill_key_strides_by_time(const rill_softmax_shape *shape) {
+    return (rill_key_strides){shape->key_dim, shape->heads * shape->key_dim, shape->value_dim,
+                              shape->heads * shape->value_dim};
+}
+
 rill_quadratic_head rill_quadratic_head_of(const rill_softmax_shape *shape, const rill_softmax_input *input,
-                                           size_t query_head) {
+                                           const rill_key_strides *strides, size_t query_head) {
     size_t head = query_head / (shape->query_heads / shape->heads);
     return (rill_quadratic_head){
         .shape = shape,
         .keys_length = input->keys_length,
         .queries = input->queries + query_head * shape->key_dim,
-        .keys = input->keys + head * shape->key_dim,
-        .values = input->values + head * shape->value_dim,
+        .keys = input->keys + head * strides->key_head,
+        .values = input->values + head * strides->value_head,
         .query_stride = shape->query_heads * shape->key_dim,
-        .key_stride = shape->heads * shape->key_dim,
-        .value_stride = shape->heads * shape->value_dim,
+        .key_stride = strides->key,
+        .value_stride = strides->value,
         .offset = input->offset,
         .causal = input->causal,
         .windowed = input->windowed,
@@ -56,19 +61,34 @@ rill_quadratic_head rill_quadratic_head_of(const rill_softmax_shape *shape, cons
     };
 }
 
-void rill_softmax_attention(const rill_softmax_shape *shape, const rill_softmax_input *input, float *output) {
-    assert(rill_softmax_check(shape, NULL) == RILL_OK);
-    assert(!input->bias || shape->similarity == RILL_SIMILARITY_SOFTMAX);
+/* Heads whose keys lie side by side go through a block of keys together, so that a page is used while it is
+ * known; heads that lie apart one by one, but for those that share their keys. */
+static size_t heads_together(const rill_softmax_shape *shape, const rill_key_strides *strides) {
+    const size_t group = shape->query_heads / shape->heads;
+    const size_t heads = strides->key_head < strides->key ? shape->query_heads : group;
+    return heads < quadratic_heads ? heads : quadratic_heads;
+}
+
+void rill_quadratic_attend(const rill_softmax_shape *shape, const rill_softmax_input *input,
+                           const rill_key_strides *strides, float *output) {
+    const size_t most = heads_together(shape, strides);
     for (size_t first = 0; first < input->queries_length; first += quadratic_rows) {
         size_t left = input->queries_length - first, count = left < quadratic_rows ? left : quadratic_rows;
         for (size_t query_head = 0; query_head < shape->query_heads;) {
             rill_quadratic_head together[quadratic_heads];
             size_t heads = 0;
-            for (; heads < quadratic_heads && query_head < shape->query_heads; heads++, query_head++) {
-                together[heads] = rill_quadratic_head_of(shape, input, query_head);
+            for (; heads < most && query_head < shape->query_heads; heads++, query_head++) {
+                together[heads] = rill_quadratic_head_of(shape, input, strides, query_head);
                 together[heads].output = output + query_head * shape->value_dim;
             }
             rill_quadratic_take_rows(heads, together, first, count);
         }
     }
+}
+
+void rill_softmax_attention(const rill_softmax_shape *shape, const rill_softmax_input *input, float *output) {
+    assert(rill_softmax_check(shape, NULL) == RILL_OK);
+    assert(!input->bias || shape->similarity == RILL_SIMILARITY_SOFTMAX);
+    const rill_key_strides strides = rill_key_strides_by_time(shape);
+    rill_quadratic_attend(shape, input, &strides, output);
 }

@@ -182,10 +182,11 @@ void rill_softmax_gradient(const rill_softmax_shape *shape, const rill_softmax_i
     clear(queries * shape->query_heads * shape->key_dim, gradient->queries);
     clear(keys * shape->heads * shape->key_dim, gradient->keys);
     clear(keys * shape->heads * shape->value_dim, gradient->values);
+    const rill_key_strides strides = rill_key_strides_by_time(shape);
     head_tile tile = lay_out(shape, keys, workspace);
     for (size_t query_head = 0; query_head < shape->query_heads; query_head++) {
         const size_t group = shape->query_heads / shape->heads, head = query_head / group;
-        tile.head = rill_quadratic_head_of(shape, input, query_head);
+        tile.head = rill_quadratic_head_of(shape, input, &strides, query_head);
         if (query_head % group == 0) copy_keys(&tile);
         for (tile.first = 0; tile.first < queries; tile.first += tile.rows) {
             tile.rows = queries - tile.first < quadratic_rows ? queries - tile.first : quadratic_rows;
