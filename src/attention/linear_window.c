@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "attention/dot_product.h"
+#include "attention/row_products.h"
 #include "attention/sequence_walk.h"
 #include "failure.h"
 
@@ -170,11 +170,9 @@ static void read(const rill_attention_shape *s, const window_parts *parts, size_
     product.b_stride = s->heads * s->value_dim;
     for (size_t first = begin; first < end; first += product.inner) {
         product.inner = end - first < rows_at_once ? end - first : rows_at_once;
-        for (size_t j = 0; j < product.inner; j++) {
-            weights[j] = rill_dot_product(s->key_dim, query,
-                                          parts->keys + ((first + j) * s->heads + head) * s->key_dim);
-            divisor += (double)weights[j];
-        }
+        rill_row_products(product.inner, s->key_dim, s->heads * s->key_dim, 1,
+                          parts->keys + (first * s->heads + head) * s->key_dim, query, weights);
+        for (size_t j = 0; j < product.inner; j++) divisor += (double)weights[j];
         product.b = parts->values + (first * s->heads + head) * s->value_dim;
         kernels->product(&product);
     }

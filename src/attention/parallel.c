@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "attention/dot_product.h"
+#include "attention/row_products.h"
 
 typedef struct look_back {
     const rill_attention_shape *shape;
@@ -53,15 +53,43 @@ static float see(const look_back *l, size_t t, float *out) {
     return score;
 }
 
+/* The same of all steps before `steps`, none of which forgets, a block at a time. */
+static float see_undecayed(const look_back *l, size_t steps, float *out) {
+    enum { steps_at_once = 64 };
+    const rill_kernels *kernels = rill_kernels_get();
+    const size_t key_dim = l->shape->key_dim, value_dim = l->shape->value_dim;
+    float normalizer = 0, scores[steps_at_once];
+    for (size_t first = 0; first < steps; first += steps_at_once) {
+        const float *rows[steps_at_once];
+        const size_t left = steps - first, now = left < steps_at_once ? left : steps_at_once;
+        rill_row_products(now, key_dim, l->run->steps.key_stride, 1, key_of(l, first), l->carried, scores);
+        for (size_t j = 0; j < now; j++) {
+            rows[j] = l->replaced ? l->replaced + (first + j) * value_dim : value_of(l, first + j);
+            normalizer += scores[j];
+        }
+        kernels->mix(&(rill_rows){now, value_dim, rows}, scores, NULL, out);
+    }
+    return normalizer;
+}
+
 /* out += carriedᵀ of the state after `steps` steps; returns carried·z of it */
 static float look_back_from(const look_back *l, size_t steps, float *out) {
     float normalizer = 0;
-    for (size_t t = steps; t-- > 0;) {
-        normalizer += see(l, t, out);
-        decay_carried(l, t);
-    }
-    for (size_t d = 0; d < l->shape->key_dim; d++)
-        add_scaled(l->shape->value_dim, l->carried[d], l->S + d * l->shape->value_dim, out);
+    if (rill_decay_width(l->shape) == 0 && !l->run->transition_write)
+        normalizer = see_undecayed(l, steps, out);
+    else
+        for (size_t t = steps; t-- > 0;) {
+            normalizer += see(l, t, out);
+            decay_carried(l, t);
+        }
+    rill_kernels_get()->product(&(rill_matrix_product){.rows = 1,
+                                                       .inner = l->shape->key_dim,
+                                                       .columns = l->shape->value_dim,
+                                                       .a = l->carried,
+                                                       .a_column_stride = 1,
+                                                       .b = l->S,
+                                                       .b_stride = l->shape->value_dim,
+                                                       .out = out});
     return l->z ? normalizer + rill_dot_product(l->shape->key_dim, l->carried, l->z) : 0;
 }
 
