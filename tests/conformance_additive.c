@@ -4,6 +4,7 @@
 #include "conformance.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <rill/scores.h>
@@ -13,11 +14,11 @@ static const double tolerance = 1e-6; /* sums in double here; float32 sums of up
 /* y [rows][outputs] = W x + b of the file; without a bias b is 0 */
 static float *linear(conformance_case *c, const char *scope, size_t rows, size_t inputs, size_t outputs,
                      const float *x) {
-    char name[64] = "weight.";
+    char name[64];
     const conformance_tensor *weight, *bias;
-    strcat(strcat(name, scope), ".bias");
+    snprintf(name, sizeof name, "weight.%s.bias", scope);
     bias = conformance_find(c, name);
-    strcpy(name + strlen(name) - 4, "weight");
+    snprintf(name, sizeof name, "weight.%s.weight", scope);
     if (!conformance_need(c, name, &weight)) return NULL;
     float *y = conformance_floats(c, rows * outputs);
     for (size_t i = 0; i < rows * outputs; i++) {

@@ -4,6 +4,7 @@
 #define RILL_TEST_MODEL_BYTES_H
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -64,6 +65,17 @@ static inline file_bytes with_replaced(file_bytes file, const char *from, const 
     return changed;
 }
 
+enum { NAME_SIZE = 100 };
+
+/* scope, part and ending in one name. Aborts when they do not fit: a test must find what it names. */
+static inline void join_name(char name[NAME_SIZE], const char *scope, const char *part, const char *ending) {
+    const int length = snprintf(name, NAME_SIZE, "%s%s%s", scope, part, ending);
+    if (length < 0 || length >= NAME_SIZE) {
+        fprintf(stderr, "%s%s%s is too long a name\n", scope, part, ending);
+        abort();
+    }
+}
+
 typedef enum model_weights { WEIGHTS_F32, WEIGHTS_BF16, WEIGHTS_I8, WEIGHTS_MIXED } model_weights;
 
 typedef struct model_sizes {
@@ -72,14 +84,34 @@ typedef struct model_sizes {
     model_weights weights; /* of the dense layers */
 } model_sizes;
 
+enum { HEADER_ROOM = 1 << 16 };
+
 typedef struct model_writer {
     bool reversed; /* the tensors' data lie in the opposite order */
-    char header[1 << 16];
+    char header[HEADER_ROOM];
     size_t header_size, size, total; /* size: bytes of data up to here */
     unsigned char *data;             /* NULL: only counted */
     model_weights weights;
     size_t dense_count;
 } model_writer;
+
+/* Goes on with the header. Aborts when it is full. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+static inline void
+write_header(model_writer *to, const char *format, ...) {
+    const size_t room = HEADER_ROOM - to->header_size;
+    va_list arguments;
+    va_start(arguments, format);
+    const int length = vsnprintf(to->header + to->header_size, room, format, arguments);
+    va_end(arguments);
+    if (length < 0 || (size_t)length >= room) {
+        fprintf(stderr, "a model's header is longer than %d bytes\n", HEADER_ROOM);
+        abort();
+    }
+    to->header_size += (size_t)length;
+}
 
 /* The place of a tensor's data, NULL when it is only counted. */
 static inline unsigned char *write_entry(model_writer *to, const char *name, const char *dtype, size_t rows,
@@ -88,10 +120,8 @@ static inline unsigned char *write_entry(model_writer *to, const char *name, con
     const size_t begin = to->reversed ? to->total - to->size - size : to->size;
     char shape[48];
     snprintf(shape, sizeof shape, columns ? "%zu,%zu" : "%zu", rows, columns);
-    to->header_size +=
-        (size_t)snprintf(to->header + to->header_size, sizeof to->header - to->header_size,
-                         ",\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", name, dtype,
-                         shape, begin, begin + size);
+    write_header(to, ",\"%s\":{\"dtype\":\"%s\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}", name, dtype,
+                 shape, begin, begin + size);
     to->size += size;
     return to->data ? to->data + begin : NULL;
 }
@@ -99,8 +129,8 @@ static inline unsigned char *write_entry(model_writer *to, const char *name, con
 /* Fan-in scaling keeps a random network well conditioned: norms never divide by nearly nothing. */
 static inline void write_tensor(model_writer *to, const char *scope, const char *part, size_t rows,
                                 size_t columns, float middle, float scale) {
-    char name[100];
-    snprintf(name, sizeof name, "%s%s", scope, part);
+    char name[NAME_SIZE];
+    join_name(name, scope, part, "");
     unsigned char *place = write_entry(to, name, "F32", rows, columns, sizeof(float));
     for (size_t i = 0; place && i < rows * (columns ? columns : 1); i++) {
         const float value = middle + scale * random_float();
@@ -121,8 +151,8 @@ static inline void write_bf16(model_writer *to, const char *name, size_t rows, s
 static inline void write_i8(model_writer *to, const char *name, size_t rows, size_t columns, float scale) {
     unsigned char *place = write_entry(to, name, "I8", rows, columns, 1);
     for (size_t i = 0; place && i < rows * columns; i++) place[i] = (unsigned char)random_below(256);
-    char scale_name[110];
-    snprintf(scale_name, sizeof scale_name, "%s_scale", name);
+    char scale_name[NAME_SIZE];
+    join_name(scale_name, name, "_scale", "");
     write_tensor(to, "", scale_name, rows, 0, 0.75f * scale / 127, 0.25f * scale / 127);
 }
 
@@ -131,25 +161,24 @@ static inline void write_dense(model_writer *to, const char *scope, const char *
     const float scale = sqrtf(3 / (float)inputs);
     const model_weights weights =
         to->weights == WEIGHTS_MIXED ? (model_weights)(to->dense_count++ % WEIGHTS_MIXED) : to->weights;
-    char name[64], full[100];
-    snprintf(name, sizeof name, "%s.weight", part);
-    snprintf(full, sizeof full, "%s%s", scope, name);
+    char name[NAME_SIZE];
+    join_name(name, scope, part, ".weight");
     if (weights == WEIGHTS_F32)
-        write_tensor(to, scope, name, outputs, inputs, 0, scale);
+        write_tensor(to, "", name, outputs, inputs, 0, scale);
     else if (weights == WEIGHTS_BF16)
-        write_bf16(to, full, outputs, inputs, scale);
+        write_bf16(to, name, outputs, inputs, scale);
     else
-        write_i8(to, full, outputs, inputs, scale);
-    snprintf(name, sizeof name, "%s.bias", part);
-    write_tensor(to, scope, name, outputs, 0, 0, 0.5f);
+        write_i8(to, name, outputs, inputs, scale);
+    join_name(name, scope, part, ".bias");
+    write_tensor(to, "", name, outputs, 0, 0, 0.5f);
 }
 
 static inline void write_norm(model_writer *to, const char *scope, const char *part, size_t dim) {
-    char name[64];
-    snprintf(name, sizeof name, "%s.weight", part);
-    write_tensor(to, scope, name, dim, 0, 1, 0.3f);
-    snprintf(name, sizeof name, "%s.bias", part);
-    write_tensor(to, scope, name, dim, 0, 0, 0.3f);
+    char name[NAME_SIZE];
+    join_name(name, scope, part, ".weight");
+    write_tensor(to, "", name, dim, 0, 1, 0.3f);
+    join_name(name, scope, part, ".bias");
+    write_tensor(to, "", name, dim, 0, 0, 0.3f);
 }
 
 static inline void write_layer(model_writer *to, const model_sizes *sizes, size_t index) {
@@ -175,8 +204,9 @@ static inline void write_layer(model_writer *to, const model_sizes *sizes, size_
 static inline void write_model(model_writer *to, const model_sizes *sizes) {
     to->size = to->dense_count = 0;
     to->weights = sizes->weights;
-    to->header_size = (size_t)snprintf(
-        to->header, sizeof to->header,
+    to->header_size = 0;
+    write_header(
+        to,
         "{\"__metadata__\":{\"format\":\"rill-encoder-1\",\"sample_rate_hz\":\"16000\",\"window_samples\":"
         "\"400\",\"hop_samples\":\"160\",\"fft_size\":\"512\",\"mel_bands\":\"%zu\",\"mel_hz_min\":\"20\","
         "\"mel_hz_max\":\"7600\",\"log_floor\":\"1e-06\",\"feature_mean\":\"-8.0\",\"feature_scale\":"
@@ -192,8 +222,7 @@ static inline void write_model(model_writer *to, const model_sizes *sizes) {
     write_dense(to, "", "output.embedding", sizes->dim, sizes->embedding);
     write_dense(to, "", "output.speech", sizes->dim, 1);
     if (sizes->overlap) write_dense(to, "", "output.overlap", sizes->dim, 1);
-    to->header_size +=
-        (size_t)snprintf(to->header + to->header_size, sizeof to->header - to->header_size, "}");
+    write_header(to, "}");
 }
 
 /* A whole model file of these sizes, with the same values by name whether reversed or not. */
