@@ -186,6 +186,34 @@ INLINE void prepare(bool per_key, bool erases, const one_head *head, step_block 
     }
 }
 
+/* The head and, for fetch_next, the one after it: the first follows the last. */
+INLINE one_head choose_head_and_next(const all_heads *all, size_t head, size_t group, size_t step) {
+    const size_t heads = all->sequence->heads, next = head + 1 < heads ? head + 1 : 0;
+    one_head one = choose_head(all, head, group, step);
+    if (next == 0 && all->sequence->ahead == 0) return one;
+    const one_head after = choose_head(all, next, group, step + (next == 0 ? all->sequence->ahead : 0));
+    one.next_queries = after.queries;
+    one.next_output = after.output;
+    return one;
+}
+
+/* While one block is computed, rows of step t come nearer, from column m on: queries and outputs of the next
+ * head and, since they are looked through before, keys and values of this one's next block. */
+INLINE void fetch_next(const one_head *head, size_t t, size_t m) {
+    const rill_heads_sequence *strides = head->strides;
+    const size_t line = 64 / sizeof(float), end = m + tile_columns * lanes, later = t + strides->ahead;
+    for (; m < end; m += line) {
+        if (head->next_queries) {
+            __builtin_prefetch(head->next_queries + t * strides->query_stride + m, 0, 2);
+            __builtin_prefetch(head->next_output + t * strides->output_stride + m, 1, 2);
+        }
+        if (later > t) {
+            __builtin_prefetch(head->keys + later * strides->key_stride + m, 0, 2);
+            __builtin_prefetch(head->values + later * strides->value_stride + m, 0, 2);
+        }
+    }
+}
+
 /* 1 / (q·z + ε), or scale, of outputs that are yet to be multiplied by total */
 static void find_factors(const one_head *head, step_block *b) {
     for (size_t t = 0; t < b->steps; t += lanes) {

@@ -25,16 +25,10 @@ INLINE void pass_rows(size_t steps, size_t rows, size_t columns, const column_pa
     store_tile(rows, columns, p, d, s);
 }
 
-/* While one block is computed, the rows of the next come nearer: those of step t, from column m on. */
-INLINE void fetch_next(const one_head *head, size_t t, size_t m) {
-    const rill_heads_sequence *strides = head->strides;
-    t += strides->ahead;
-    for (size_t c = 0; c < tile_columns; c++, m += lanes) {
-        __builtin_prefetch(head->queries + t * strides->query_stride + m, 0, 2);
-        __builtin_prefetch(head->keys + t * strides->key_stride + m, 0, 2);
-        __builtin_prefetch(head->values + t * strides->value_stride + m, 0, 2);
-        __builtin_prefetch(head->output + t * strides->output_stride + m, 1, 2);
-    }
+/* What a pointer leads to is read where it is used: gcc would keep it in registers, and the sums that are
+ * added to in memory. */
+INLINE void hide(const float **from) {
+    __asm__("" : "+r"(*from) : : "memory");
 }
 
 /* `steps` steps from t on, `columns` vectors from column m on; one alone may be `width` values wide */
@@ -52,12 +46,14 @@ INLINE void pass(size_t steps, size_t columns, const one_head *head, const step_
             out[i][c] = b->first ? splat(0)
                                  : load_up_to(output + i * head->strides->output_stride + c * lanes, width);
         }
-    size_t d = 0, next = head->strides->ahead > 0 ? 0 : steps;
+    const float *hidden = value;
+    if (many_registers) hide(&hidden);
+    size_t d = 0, next = head->next_queries || head->strides->ahead ? 0 : steps;
     for (; d + tile_rows <= b->rows; d += tile_rows) {
-        pass_rows(steps, tile_rows, columns, p, d, value, out);
+        pass_rows(steps, tile_rows, columns, p, d, hidden, out);
         if (next < steps) fetch_next(head, t + next++, m);
     }
-    for (; d < b->rows; d++) pass_rows(steps, 1, columns, p, d, value, out);
+    for (; d < b->rows; d++) pass_rows(steps, 1, columns, p, d, hidden, out);
     UNROLL
     for (size_t i = 0; i < steps; i++)
         for (size_t c = 0; c < columns; c++) {
@@ -140,7 +136,7 @@ static void chunk(size_t key_dim, size_t value_dim, float *S, float *z, float ep
     for (size_t head = 0; head < sequence->heads; head++)
         for (size_t done = 0; done < sequence->length; done += b.steps)
             for (size_t group = 0; group < sequence->query_group; group++) {
-                const one_head one = choose_head(&all, head, group, done);
+                const one_head one = choose_head_and_next(&all, head, group, done);
                 if (group == 0) begin_block(&one, sequence->length - done, &b);
                 take_block(&one, &b);
             }

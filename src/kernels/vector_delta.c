@@ -57,9 +57,11 @@ INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const one_he
     const float(*erase)[panel_rows] = delta->erase + t + writes;
     for (size_t i = 0; i < group_steps; i++)
         for (size_t c = 0; c < columns; c++) out[i][c] = erased[i][c] = splat(0);
-    size_t d = 0;
-    for (; d + tile_rows <= delta->b.rows; d += tile_rows)
+    size_t d = 0, next = head->next_queries || head->strides->ahead ? 0 : writes;
+    for (; d + tile_rows <= delta->b.rows; d += tile_rows) {
         delta_rows(writes, reads, tile_rows, columns, p, erase, d, known, out, erased);
+        if (next < writes) fetch_next(head, t + next++, m);
+    }
     for (; d < delta->b.rows; d++) delta_rows(writes, reads, 1, columns, p, erase, d, known, out, erased);
     float *output = head->output + t * head->strides->output_stride + m;
     for (size_t i = 0; i < writes; i++)
@@ -178,7 +180,7 @@ static void delta_chunk(size_t key_dim, size_t value_dim, float *S, float scale,
     for (size_t i = 0; i < sequence->heads; i++)
         for (size_t done = 0; done < sequence->length; done += block.b.steps)
             for (size_t group = 0; group < sequence->query_group; group++) {
-                const one_head head = choose_head(&all, i, group, done);
+                const one_head head = choose_head_and_next(&all, i, group, done);
                 if (group == 0) begin_block(&head, sequence->length - done, &block.b);
                 for (size_t t = 0; t < block.b.steps; t++) block.beta[t] = beta_of(sequence, i, done + t);
                 take_delta_block(&head, &block);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One value in, one value out: feature maps, gates, and the check that values are within bounds. */
+#include <float.h>
+
 #include "kernels/vector.h"
 
 INLINE vector elu1_of(vector x) {
@@ -36,6 +38,13 @@ static void silu(size_t count, const float *x, float *y) {
 static bool within(size_t count, const float *x, float low, float high) {
     integers outside = {0};
     size_t i = 0;
+    /* x · 0 is 0, of either sign, where x is finite, and else NaN, which sums keep: one FMA a vector */
+    if (low == -FLT_MAX && high == FLT_MAX) {
+        vector zeros[4] = {{0}};
+        for (; i + 4 * lanes <= count; i += 4 * lanes)
+            for (size_t j = 0; j < 4; j++) zeros[j] += load(x + i + j * lanes) * splat(0);
+        outside = ~((zeros[0] + zeros[1]) + (zeros[2] + zeros[3]) == splat(0));
+    }
     for (; i + lanes <= count; i += lanes) {
         vector v = load(x + i);
         outside |= ~((v >= splat(low)) & (v <= splat(high)));
