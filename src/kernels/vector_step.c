@@ -9,16 +9,17 @@ enum {
     batch_floats = 2048 /* heads, and decays, that are prepared at a time */
 };
 
-/* Some rows of the state in one step, and what they are multiplied with. */
+/* Some rows of some heads of the state in one step, and what they are multiplied with. */
 typedef struct step_rows {
-    size_t rows, stride; /* stride: value_dim */
+    size_t heads, rows, stride; /* stride: value_dim */
     float *S;
     const float *query, *key, *value;
     const float *decay; /* of row d at decay + d · decay_stride */
     size_t decay_stride;
     float *output;
-    bool first, last; /* the outputs begin at 0; they are finished by factor */
-    float factor;
+    bool first, last;    /* the outputs begin at 0; they are finished by their head's factor */
+    const float *factor; /* [heads] */
+    size_t next_S, next_query, next_key, next_decay, next_output; /* from a head to the next */
 } step_rows;
 
 INLINE void step_row(size_t columns, bool decayed, bool update, size_t width, float *S, float key,
@@ -35,18 +36,18 @@ INLINE void step_row(size_t columns, bool decayed, bool update, size_t width, fl
     }
 }
 
-/* `columns` vectors from column m on; one alone may be `width` values wide. `sets` rows add to outputs of
- * their own, for a sum waits for its last FMA. */
-INLINE void step_columns(size_t columns, size_t sets, bool decayed, bool update, const step_rows *b, size_t m,
-                         size_t width) {
+/* `columns` vectors from column m on of one head; one alone may be `width` values wide. `sets` rows add to
+ * outputs of their own, for a sum waits for its last FMA. */
+INLINE void step_columns(size_t columns, size_t sets, bool decayed, bool update, const step_rows *b,
+                         size_t width, float *S, const float *query, const float *key, const float *decay,
+                         const float *values, float factor, float *output) {
     vector value[step_tile], out[step_tile];
     UNROLL
-    for (size_t c = 0; c < columns; c++) value[c] = load_up_to(b->value + m + c * lanes, width);
+    for (size_t c = 0; c < columns; c++) value[c] = load_up_to(values + c * lanes, width);
     UNROLL
     for (size_t i = 0; i < columns * sets; i++) out[i] = splat(0);
     const size_t stride = b->stride, decay_stride = b->decay_stride;
-    const float *key = b->key, *query = b->query, *decay = b->decay, *end = key + b->rows;
-    float *S = b->S + m;
+    const float *const end = key + b->rows;
     for (; (size_t)(end - key) >= sets;
          key += sets, query += sets, S += sets * stride, decay += sets * decay_stride)
         UNROLL
@@ -60,10 +61,21 @@ INLINE void step_columns(size_t columns, size_t sets, bool decayed, bool update,
     for (size_t c = 0; c < columns; c++) out[c] += out[i * columns + c];
     UNROLL
     for (size_t c = 0; c < columns; c++) {
-        float *output = b->output + m + c * lanes;
-        if (!b->first) out[c] += load_up_to(output, width);
-        if (b->last) out[c] *= splat(b->factor);
-        store_up_to(output, width, out[c]);
+        if (!b->first) out[c] += load_up_to(output + c * lanes, width);
+        if (b->last) out[c] *= splat(factor);
+        store_up_to(output + c * lanes, width, out[c]);
+    }
+}
+
+INLINE void step_columns_of_heads(size_t columns, size_t sets, bool decayed, bool update, const step_rows *b,
+                                  size_t m, size_t width) {
+    float *S = b->S + m, *output = b->output + m;
+    const float *query = b->query, *key = b->key, *decay = b->decay, *value = b->value + m;
+    for (size_t i = 0; i < b->heads; i++) {
+        step_columns(columns, sets, decayed, update, b, width, S, query, key, decay, value, b->factor[i],
+                     output);
+        S += b->next_S, query += b->next_query, key += b->next_key, decay += b->next_decay;
+        value += b->stride, output += b->next_output;
     }
 }
 
@@ -71,7 +83,8 @@ INLINE void step_columns(size_t columns, size_t sets, bool decayed, bool update,
 typedef void columns_step(const step_rows *b, size_t m, size_t width);
 #define STEP(name, columns, sets, decayed, update)                                                           \
     static __attribute__((noinline)) void name(const step_rows *b, size_t m, size_t width) {                 \
-        step_columns(columns, sets, decayed, update, b, m, (sets) > 1 || (columns) > 1 ? lanes : width);     \
+        step_columns_of_heads(columns, sets, decayed, update, b, m,                                          \
+                              (sets) > 1 || (columns) > 1 ? lanes : width);                                  \
     }
 #define STEPS(name, columns, sets)                                                                           \
     STEP(read_##name, columns, sets, false, false)                                                           \
@@ -157,22 +170,27 @@ static void find_step_factors(const all_heads *all, size_t group, step_batch *b)
 }
 
 static void step_heads(const all_heads *all, size_t group, const step_batch *b) {
-    one_head head = choose_head(all, b->head, group, b->step);
-    for (size_t i = 0; i < b->heads; i++, next_head(&head)) {
-        const step_rows rows = {.rows = b->rows,
-                                .stride = all->value_dim,
-                                .S = head.S + b->row * all->value_dim,
-                                .query = head.queries + b->row,
-                                .key = head.keys + b->row,
-                                .value = head.values,
-                                .decay = decay_of(all, b, i),
-                                .decay_stride = all->sequence->decay_per_key,
-                                .output = head.output,
-                                .first = b->row == 0,
-                                .last = b->row + b->rows == all->key_dim,
-                                .factor = b->factor[i]};
-        step_all_columns(all->sequence->log_decay, head.update, &rows);
-    }
+    const rill_heads_sequence *sequence = all->sequence;
+    const one_head head = choose_head(all, b->head, group, b->step);
+    const step_rows rows = {.heads = b->heads,
+                            .rows = b->rows,
+                            .stride = all->value_dim,
+                            .S = head.S + b->row * all->value_dim,
+                            .query = head.queries + b->row,
+                            .key = head.keys + b->row,
+                            .value = head.values,
+                            .decay = b->decay,
+                            .decay_stride = sequence->decay_per_key,
+                            .output = head.output,
+                            .first = b->row == 0,
+                            .last = b->row + b->rows == all->key_dim,
+                            .factor = b->factor,
+                            .next_S = all->key_dim * all->value_dim,
+                            .next_query = sequence->query_group * all->key_dim,
+                            .next_key = all->key_dim,
+                            .next_decay = sequence->decay_per_key ? b->rows : 1,
+                            .next_output = sequence->query_group * all->value_dim};
+    step_all_columns(sequence->log_decay, head.update, &rows);
 }
 
 /* The last query head of a group leaves the states behind. */
