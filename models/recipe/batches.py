@@ -2,7 +2,7 @@
 """Crops of talk, mixed from the frames that prepare.py has made.
 
 A crop is a timeline: voices take turns with pauses, overlaps and returns, all in one room or through one codec, with
-noise, babble, hiss and a microphone's curve. All is mixed as mel power, where levels and curves are factors and sounds add
+noise, babble, hiss, knocks and breaths and a microphone's curve. All is mixed as mel power, where levels and curves are factors and sounds add
 (their cross terms left out): no sample is touched, so that one core mixes faster than another one trains."""
 import csv
 import glob
@@ -25,15 +25,14 @@ class Voices:
 
     def __init__(self, work, rows, without=()):
         self.frames, self.utterances, self.speech, teacher = {}, {}, {}, []
-        speeds = sorted(int(os.path.basename(p).split(".")[1]) for p in glob.glob(os.path.join(work, "voices.*.npz")))
+        speeds = sorted(int(os.path.basename(p).split(".")[1]) for p in glob.glob(os.path.join(work, "teacher.*.npy")))
         for at, speed in enumerate(speeds):
-            part = np.load(os.path.join(work, f"voices.{speed}.npz"))
-            teacher.append(part["teacher"])
+            teacher.append(np.load(os.path.join(work, f"teacher.{speed}.npy")))
             self.speech[at] = np.fromfile(os.path.join(work, f"speech.{speed}.u8"), np.uint8)
             for version in VERSIONS:
                 raw = np.memmap(os.path.join(work, f"frames.{speed}.{version}.u8"), np.uint8, "r")
                 self.frames[at, version] = raw.reshape(-1, BANDS)
-            for k, first, count in part["utterances"]:
+            for k, first, count in np.load(os.path.join(work, f"utterances.{speed}.npy")):
                 if rows[k]["corpus"] in without:
                     continue
                 self.utterances.setdefault(at * len(rows) + int(k), []).append((at, int(first), int(count)))
@@ -93,13 +92,37 @@ def microphone(hard, rng):
     return decibel(curve)
 
 
+def events(frames, rng):
+    """mel power [frames][80] of what nobody says: knocks and clicks, breaths and rustles, rumble; the loudest about 1"""
+    power, place = np.zeros((frames, BANDS), np.float32), np.linspace(0, 1, BANDS)
+    kinds = rng.permutation(3)[: rng.integers(1, 4)]
+    for _ in range(1 + rng.poisson(frames / rng.choice([30, 80, 200]))):
+        kind, at, level = kinds[rng.integers(len(kinds))], rng.integers(frames), rng.uniform(-25, 0)
+        curve = rng.normal(0, 6) * np.cos(np.pi * place * rng.uniform(0.5, 4) + rng.uniform(0, 6.3))
+        if kind == 0:
+            length = int(rng.choice([4, 12, 40]))
+            shape, curve = np.exp(-np.arange(length) / (length / 5)), curve + rng.uniform(-25, 8) * place
+        else:
+            length = int(rng.uniform(8, 90))
+            shape = np.hanning(length + 2)[1:-1] * rng.gamma(3, 1 / 3, length)
+            if kind == 1:
+                curve = curve - 60 * np.abs(place - rng.uniform(0.2, 0.9)) * rng.uniform(0.2, 1)
+            else:
+                curve = curve - np.clip(place - rng.uniform(0.02, 0.15), 0, None) * rng.uniform(80, 300)
+        length = min(length, frames - at)
+        grain = rng.gamma(2, 0.5, (length, BANDS))
+        power[at : at + length] += shape[:length, None] * decibel(level + curve - curve.max()) * grain
+    return power
+
+
 def crop(voices, queue, steps, rng):
     """One crop: x [steps][320], who [steps] (index of the only turn heard, or −1), age [steps] (seconds of that turn
     heard so far), speech, overlap [steps], and the turns' voices. Takes its voices from the queue's end."""
     frames = steps * GROUP
     power = np.zeros((frames, BANDS), np.float32)
     turns, heard, version, hard = [], [], VERSIONS[rng.choice(3, p=[0.35, 0.35, 0.3])], rng.random() ** 1.5
-    at, last = min(int(rng.exponential(40)), frames // 2) if rng.random() < 0.6 else 0, None
+    at = min(int(rng.exponential(40)), frames // 2) if rng.random() < 0.6 else 0
+    at, last = frames - 40 - int(rng.uniform(50, 150)) if rng.random() < 0.06 else at, None
     median = rng.choice([0.9, 1.6, 2.5, 4.0])
     while at < frames - 40 and (queue or turns):
         length = int(100 * np.clip(median * np.exp(rng.normal(0, 0.6)), 0.5, 8))
@@ -131,6 +154,11 @@ def crop(voices, queue, steps, rng):
         for voice in voices.pick(6, rng):
             p, _ = voices.talk(voice, "room", frames, rng)
             power += p * (reference / (p.mean() + 1e-12) * decibel(-rng.uniform(14, 28)))
+    if rng.random() < 0.15:  # one far away, whom nobody would write down
+        p, _ = voices.talk(voices.pick(1, rng)[0], "room", frames, rng)
+        power += p * (reference / (p.mean() + 1e-12) * decibel(-rng.uniform(20, 34)))
+    if rng.random() < 0.4:
+        power += events(frames, rng) * (reference * decibel(rng.uniform(-18, 14)))
     if rng.random() < 0.3 + 0.3 * hard:  # hiss: independent bins, two to a band at the least
         shape = decibel(np.cumsum(rng.normal(0, 0.5, BANDS)))
         power += rng.gamma(2, 0.5, (frames, BANDS)).astype(np.float32) * shape * (reference * decibel(-rng.uniform(28 - 16 * hard, 50)))

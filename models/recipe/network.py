@@ -127,7 +127,7 @@ class FeedForward(nn.Module):
 
 
 class Network(nn.Module):
-    def __init__(self, inputs=320, dim=192, layers=5, half_lives=(8, 16, 32, 64, 128, 320), wide=448, taps=9, embedding=128):
+    def __init__(self, inputs=320, dim=192, layers=5, half_lives=(8, 16, 32, 64, 128, 320), wide=448, taps=9, embedding=192):
         super().__init__()
         self.shape = {"layers": layers, "model_dim": dim, "heads": len(half_lives), "feed_forward_dim": wide,
                       "convolution_kernel": taps, "embedding_dim": embedding}

@@ -9,10 +9,11 @@ a codec, half of them in a room before. Written to WORK:
     frames.SPEED.VERSION.u8    [frames][80], (ln power + 14) / 0.094
     speech.SPEED.u8            [frames], 1 where the voice is heard, pauses up to 0.2 s included
     noise.u8                   [frames][80], all noises one behind the other
-    voices.SPEED.npz           utterances (voice, first frame, frames); teacher [voices][256], how the teacher hears them
+    utterances.SPEED.npy       (voice, first frame, frames)
+    teacher.SPEED.npy          [voices][192], how the teacher hears them
     noises.npy                 noises (first frame, frames)
 
-About 20 minutes on two cores."""
+What is there already is not made again. About 30 minutes on two cores."""
 import os
 import subprocess
 import sys
@@ -121,23 +122,25 @@ def heard(log_mels):
     return fill(1 - fill(1 - fill(on, 1, 20), 1, 5), 1, 20)
 
 
-def cut_utterances(corpus, rows):
+def cut_utterances(corpus, rows, speed):
     """(voice row, samples) of every utterance"""
+    up, down = SPEEDS[speed]
     for k, row in enumerate(rows):
         x = corpus.audio(row["path"])
         for start, duration in corpus.utterances[row["path"]]:
             piece = x[int(start * RATE) : int((start + duration) * RATE)]
             if len(piece) >= RATE // 4:
-                yield k, piece
+                yield k, piece if up == down else resample_poly(piece, up, down).astype(np.float32)
 
 
 def make_speed(task):
     data, work, speed = task
-    torch.set_num_threads(1)
-    corpus, teacher = Corpus(data), Teacher()
-    rows = training_rows(corpus)
+    path = os.path.join(work, f"utterances.{speed}.npy")
+    if os.path.exists(path):
+        return
+    corpus = Corpus(data)
     up, down = SPEEDS[speed]
-    pieces = [(k, x if up == down else resample_poly(x, up, down).astype(np.float32)) for k, x in cut_utterances(corpus, rows)]
+    pieces = list(cut_utterances(corpus, training_rows(corpus), speed))
     gap = WINDOW  # samples of silence behind every utterance: no frame sees two
     table, first = [], 0
     for k, x in pieces:
@@ -170,12 +173,22 @@ def make_speed(task):
         if version == "dry":
             np.concatenate(labels).astype(np.uint8).tofile(os.path.join(work, f"speech.{speed}.u8"))
         print(f"prepare: speed {up}/{down}, {version}: {first} frames", flush=True)
-    targets = np.zeros((len(rows), 256), np.float32)
-    for k in range(len(rows)):
-        mine = [x for j, x in pieces if j == k]
-        targets[k] = teacher.embed(np.concatenate(mine)[: 60 * RATE], hop=80)
-    print(f"prepare: speed {up}/{down}: taught", flush=True)
-    np.savez(os.path.join(work, f"voices.{speed}.npz"), utterances=np.array(table), teacher=targets)
+    np.save(path, np.array(table))
+
+
+def teach_speed(task):
+    data, work, speed = task
+    path = os.path.join(work, f"teacher.{speed}.npy")
+    if os.path.exists(path):
+        return
+    torch.set_num_threads(1)
+    corpus, teacher = Corpus(data), Teacher()
+    rows = training_rows(corpus)
+    voices = [[] for _ in rows]
+    for k, x in cut_utterances(corpus, rows, speed):
+        voices[k].append(x)
+    np.save(path, np.stack([teacher.embed(np.concatenate(mine)[: 60 * RATE]) for mine in voices]))
+    print("prepare: speed %d/%d: taught" % SPEEDS[speed], flush=True)
 
 
 def main():
@@ -192,7 +205,8 @@ def main():
             first += len(mel)
     np.save(os.path.join(work, "noises.npy"), np.array(noise_table))
     with Pool(2) as pool:
-        pool.map(make_speed, [(data, work, speed) for speed in range(len(SPEEDS))], chunksize=1)
+        for make in (make_speed, teach_speed):
+            pool.map(make, [(data, work, speed) for speed in range(len(SPEEDS))], chunksize=1)
 
 
 if __name__ == "__main__":

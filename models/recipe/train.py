@@ -7,7 +7,8 @@ mean of the last weights, as the program reads it.
 
 The loss tells every turn's voice from all others, three ways:
   contrast   each step at least 0.3 s into its turn, and each turn's mean, against the means of all other turns of the batch
-  teacher    a linear map of both against the teacher's vectors of all voices, as fixed class vectors: softmax and cosine
+  teacher    both against the teacher's vectors of all voices, as fixed class vectors: cross entropy with
+             the teacher's own likenesses, and cosine. The network's space becomes the teacher's, less its mean voice
   speech     cross entropy of somebody speaking, and of two at once"""
 import argparse
 import csv
@@ -32,12 +33,11 @@ SCALE, TEACHER_SCALE = 15.0, 20.0
 
 
 class Losses(torch.nn.Module):
-    def __init__(self, embedding, teacher, trust):
+    def __init__(self, teacher, trust):
         super().__init__()
         centred = teacher - teacher.mean(0)
-        self.register_buffer("classes", F.normalize(torch.from_numpy(centred), dim=1))
-        self.register_buffer("trust", torch.from_numpy(trust))
-        self.map = torch.nn.Linear(embedding, teacher.shape[1], bias=False)
+        self.register_buffer("classes", F.normalize(torch.from_numpy(centred), dim=1), persistent=False)
+        self.register_buffer("trust", torch.from_numpy(trust), persistent=False)
         self.scale = torch.nn.Parameter(torch.tensor(float(np.log(SCALE))))
 
     def contrast(self, x, own, means, voice, crop):
@@ -52,12 +52,13 @@ class Losses(torch.nn.Module):
         return (torch.logsumexp(logits, 1) - positive)[has].mean()
 
     def taught(self, x, voice):
-        guess = F.normalize(self.map(x).float(), dim=1)
-        cosine = (guess @ self.classes.T).float()
-        trust = self.trust[voice]
-        hard = F.cross_entropy(cosine * TEACHER_SCALE, voice, reduction="none")
+        """cross entropy with the teacher's own guess of all voices, and 1 − cosine"""
+        cosine, trust = (x @ self.classes.T).float(), self.trust[voice]
+        with torch.no_grad():
+            wanted = F.softmax((self.classes[voice] @ self.classes.T).float() * TEACHER_SCALE, dim=1)
+        guess = F.cross_entropy(cosine * TEACHER_SCALE, wanted, reduction="none")
         near = 1 - cosine.gather(1, voice[:, None])[:, 0]
-        return (trust * hard).sum() / trust.sum(), (trust * near).sum() / trust.sum()
+        return (trust * guess).sum() / trust.sum(), (trust * near).sum() / trust.sum()
 
     def forward(self, embedding, speech_logit, overlap_logit, who, age, speech, overlap, voice, crop):
         good = (who >= 0) & (age >= 0.3)
@@ -77,7 +78,7 @@ class Losses(torch.nn.Module):
         parts["step_taught"], parts["step_near"] = self.taught(steps[few], voice[own[few]])
         parts["speech"] = F.binary_cross_entropy_with_logits(speech_logit, speech)
         parts["overlap"] = F.binary_cross_entropy_with_logits(overlap_logit, overlap)
-        weights = {"contrast": 1, "turns": 1, "taught": 0.6, "near": 1, "step_taught": 0.3, "step_near": 1, "speech": 1, "overlap": 0.5}
+        weights = {"contrast": 1, "turns": 1, "taught": 0.6, "near": 2, "step_taught": 0.3, "step_near": 1, "speech": 1, "overlap": 0.5}
         return sum(weights[k] * v for k, v in parts.items()), {k: float(v.detach()) for k, v in parts.items()}
 
 
@@ -140,7 +141,7 @@ def main():
     rows = training_rows(Corpus(arguments.data))
     voices, trials = Voices(arguments.frames or arguments.work, rows, arguments.without), Trials(arguments.data)
     network = Network()
-    losses = Losses(network.shape["embedding_dim"], voices.teacher, voices.trust)
+    losses = Losses(voices.teacher, voices.trust)
     parameters = list(network.parameters()) + list(losses.parameters())
     decayed = [p for p in parameters if p.dim() > 1]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.03},
@@ -152,7 +153,7 @@ def main():
         step = saved["step"]
         network.load_state_dict(saved["network"])
         mean.load_state_dict(saved["mean"])
-        losses.load_state_dict({**saved["losses"], "classes": losses.classes, "trust": losses.trust})
+        losses.load_state_dict(saved["losses"])
         optimizer.load_state_dict(saved["optimizer"])
     batches = Batches(voices, arguments.crops, CROP_STEPS, arguments.seed + step)
     loader = iter(torch.utils.data.DataLoader(batches, batch_size=None, num_workers=arguments.workers, prefetch_factor=8))
