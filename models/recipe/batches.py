@@ -103,12 +103,12 @@ def events(frames, rng):
             length = int(rng.choice([4, 12, 40]))
             shape, curve = np.exp(-np.arange(length) / (length / 5)), curve + rng.uniform(-25, 8) * place
         else:
-            length = int(rng.uniform(8, 90))
+            length = int(rng.uniform(8, 140))
             shape = np.hanning(length + 2)[1:-1] * rng.gamma(3, 1 / 3, length)
             if kind == 1:
                 curve = curve - 60 * np.abs(place - rng.uniform(0.2, 0.9)) * rng.uniform(0.2, 1)
             else:
-                curve = curve - np.clip(place - rng.uniform(0.02, 0.15), 0, None) * rng.uniform(80, 300)
+                curve = curve - np.clip(place - rng.uniform(0.02, 0.15), 0, None) * rng.uniform(30, 300)
         length = min(length, frames - at)
         grain = rng.gamma(2, 0.5, (length, BANDS))
         power[at : at + length] += shape[:length, None] * decibel(level + curve - curve.max()) * grain

@@ -29,7 +29,7 @@ from network import Network
 from prepare import training_rows
 
 CROP_STEPS, PEAK, WARM = 125, 2.0e-3, 200
-SCALE, TEACHER_SCALE = 15.0, 20.0
+SCALE, TEACHER_SCALE, OTHERS = 15.0, 20.0, 2048
 
 
 class Losses(torch.nn.Module):
@@ -52,12 +52,13 @@ class Losses(torch.nn.Module):
         return (torch.logsumexp(logits, 1) - positive)[has].mean()
 
     def taught(self, x, voice):
-        """cross entropy with the teacher's own guess of all voices, and 1 − cosine"""
-        cosine, trust = (x @ self.classes.T).float(), self.trust[voice]
+        """cross entropy with the teacher's own guess among the batch's voices and others, and 1 − cosine"""
+        others = self.classes[torch.unique(torch.cat([voice, torch.randint(len(self.classes), (OTHERS,))]))]
+        own, trust = self.classes[voice], self.trust[voice]
         with torch.no_grad():
-            wanted = F.softmax((self.classes[voice] @ self.classes.T).float() * TEACHER_SCALE, dim=1)
-        guess = F.cross_entropy(cosine * TEACHER_SCALE, wanted, reduction="none")
-        near = 1 - cosine.gather(1, voice[:, None])[:, 0]
+            wanted = F.softmax((own @ others.T).float() * TEACHER_SCALE, dim=1)
+        guess = F.cross_entropy((x @ others.T).float() * TEACHER_SCALE, wanted, reduction="none")
+        near = 1 - (x * own).sum(1)
         return (trust * guess).sum() / trust.sum(), (trust * near).sum() / trust.sum()
 
     def forward(self, embedding, speech_logit, overlap_logit, who, age, speech, overlap, voice, crop):
