@@ -5,7 +5,7 @@
 
 Turns of 0.5 to 12 s, pauses, interjections, overlaps, late comers and long absences; most rooms are shared by all
 speakers, as rooms are. Dev voices are also taken a tenth faster and slower, as further voices. Styles: dry; room;
-meeting (far, many overlaps, pauses); table (as at a table with a microphone in the middle: short turns and backchannels
+phone (one band and one microphone's curve for all); meeting (far, many overlaps, pauses); table (as at a table with a microphone in the middle: short turns and backchannels
 of unlike loudness, long silences, knocks and rustles that nobody said)."""
 import collections
 import csv
@@ -14,7 +14,7 @@ import sys
 
 import numpy as np
 import soundfile
-from scipy.signal import fftconvolve, resample_poly
+from scipy.signal import butter, fftconvolve, resample_poly, sosfilt
 
 RATE = 16000
 SPEEDS = {0: (1, 1), 1: (9, 10), 2: (10, 9)}
@@ -94,6 +94,18 @@ def knocks(corpus, samples, rng):
         samples[at : at + len(x)] += (x * level).astype(np.float32)
 
 
+def over_telephone(samples, rng):
+    """About 300 to 3400 Hz through a microphone that is not flat, and 8 bits of µ-law."""
+    band = butter(4, [rng.uniform(150, 400), rng.uniform(2800, 3700)], "bandpass", fs=RATE, output="sos")
+    hertz = np.linspace(0, RATE / 2, 65)
+    curve = sum(rng.normal(0, 4 / k) * np.cos(np.pi * k * hertz / 4000 + rng.uniform(0, 6.3)) for k in range(1, 5))
+    filter = np.roll(np.fft.irfft(10 ** (curve / 20)), 64) * np.hanning(128)
+    x = sosfilt(band, fftconvolve(samples, filter, "same"))
+    scale = max(1e-6, np.percentile(abs(x), 99.9))
+    coded = np.rint(127 * np.sign(x) * np.log1p(255 * np.minimum(1, abs(x) / scale)) / np.log(256))
+    return (np.sign(coded) * np.expm1(abs(coded) / 127 * np.log(256)) / 255 * scale).astype(np.float32)
+
+
 def conversation(corpus, seed, voices, speakers, seconds, style):
     """samples, [(start, end, speaker)]"""
     rng = np.random.default_rng(seed)
@@ -119,7 +131,7 @@ def conversation(corpus, seed, voices, speakers, seconds, style):
 
     def add(who, at, x):
         x, length = x * gains[who], len(x)
-        if style != "dry":
+        if style not in ("dry", "phone"):
             h = corpus.audio(rooms[who])
             peak = int(np.argmax(abs(h)))
             h = h[max(0, peak - 16) : peak + 12000]
@@ -161,27 +173,29 @@ def conversation(corpus, seed, voices, speakers, seconds, style):
     samples = samples[: int(seconds * RATE)]
     if table:
         knocks(corpus, samples, rng)
-    if style != "dry" or rng.random() < 0.4:
+    if style not in ("dry", "phone") or rng.random() < 0.4:
         noise = corpus.audio(corpus.noises[rng.integers(len(corpus.noises))])
         noise = np.tile(noise, len(samples) // len(noise) + 1)[: len(samples)]
         loud = (samples[abs(samples) > 1e-3] ** 2).mean()
         samples = samples + noise * np.sqrt(loud / max(1e-12, (noise**2).mean()) * 10 ** (-rng.uniform(6 if table else 12, 25) / 10))
+    if style == "phone":
+        samples = over_telephone(samples, rng)
     samples = samples * (0.5 / max(1e-6, np.percentile(abs(samples), 99.9))) * 10 ** (rng.uniform(-15, 0) / 20)
     return np.clip(samples, -1, 1).astype(np.float32), [(a, min(b, seconds), s) for a, b, s in turns if a < seconds]
 
 
 def training_set(corpus):
-    """(style, conversation): 110 of 3 minutes from the train split"""
+    """(style, conversation): 138 of 3 minutes from the train split"""
     so, ls, ar, vc = (corpus.voices("train", name) for name in ("speechocean", "librispeech", "arabicsc", "vctk"))
     rng = np.random.default_rng(7)
-    for k in range(110):
+    for k in range(138):
         voices = [so, ls, so, ls, vc, ar, so, ls, so + ls + vc][k % 9]
-        style = ["dry", "room", "room", "meeting"][k % 4]
+        style = ["dry", "room", "room", "meeting"][k % 4] if k < 110 else "phone"
         yield style, conversation(corpus, 5000 + k, voices, int(rng.integers(3, 9)), 180.0, style)
 
 
 def tuning_set(corpus):
-    """(style, conversation): 72 of 90 s to 11 minutes from the dev split, at three speeds, then 36 at tables"""
+    """(style, conversation): 72 of 90 s to 11 minutes from the dev split, at three speeds, then 36 at tables, 18 by phone"""
     so, ls = (corpus.voices("dev", name, (0, 1, 2)) for name in ("speechocean", "librispeech"))
     rng = np.random.default_rng(7)
     for k in range(72):
@@ -191,6 +205,8 @@ def tuning_set(corpus):
         yield style, conversation(corpus, 1000 + k, [so, ls, so + ls][k % 3], speakers, seconds, style)
     for k in range(36):
         yield "table", conversation(corpus, 2000 + k, [so, ls, so + ls][k % 3], int(rng.integers(2, 6)), 60.0, "table")
+    for k in range(18):
+        yield "phone", conversation(corpus, 3000 + k, [so, ls, so + ls][k % 3], int(rng.integers(2, 5)), 90.0, "phone")
 
 
 def write(folder, conversations):
