@@ -129,7 +129,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data")
     parser.add_argument("work")
-    parser.add_argument("--steps", type=int, default=11500)
+    parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--crops", type=int, default=32)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
