@@ -112,11 +112,12 @@ Test(encoder_golden, definition_meets_the_golden_values) {
     rill_model *model = open_shipped();
     golden wanted = golden_open(rill_model_get_info(model));
     definition defined = definition_new(model);
+    const size_t dim = model->info.embedding_dim;
     double embedding[MOST_WIDE], logits[2], worst = 0, worst_logit = 0;
     for (size_t t = 0; t < wanted.steps; t++) {
         define_step(&defined, wanted.log_mel + t * model->input.inputs, embedding, logits);
-        for (size_t i = 0; i < 128; i++)
-            worst = worse(worst, fabs(embedding[i] - (double)wanted.embedding[t * 128 + i]));
+        for (size_t i = 0; i < dim; i++)
+            worst = worse(worst, fabs(embedding[i] - (double)wanted.embedding[t * dim + i]));
         worst_logit = worse(worst_logit, fabs(logits[0] - (double)wanted.speech_logit[t]));
     }
     cr_expect_leq(worst, 1e-6, "%g", worst);
