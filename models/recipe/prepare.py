@@ -191,19 +191,25 @@ def teach_speed(task):
     print("prepare: speed %d/%d: taught" % SPEEDS[speed], flush=True)
 
 
+def make_noise(data, work):
+    path = os.path.join(work, "noises.npy")
+    if os.path.exists(path):
+        return
+    corpus, table, first = Corpus(data), [], 0
+    with open(os.path.join(work, "noise.u8"), "wb") as file:
+        for name in corpus.noises:
+            x = corpus.audio(name)
+            mel = log_mel(x * np.float32(0.05 / (np.sqrt((x**2).mean()) + 1e-9)))
+            file.write(quantised(mel).tobytes())
+            table.append((first, len(mel)))
+            first += len(mel)
+    np.save(path, np.array(table))
+
+
 def main():
     data, work = sys.argv[1:]
     os.makedirs(work, exist_ok=True)
-    corpus = Corpus(data)
-    noise_table, first = [], 0
-    with open(os.path.join(work, "noise.u8"), "wb") as file:
-        for path in corpus.noises:
-            x = corpus.audio(path)
-            mel = log_mel(x * np.float32(0.05 / (np.sqrt((x**2).mean()) + 1e-9)))
-            file.write(quantised(mel).tobytes())
-            noise_table.append((first, len(mel)))
-            first += len(mel)
-    np.save(os.path.join(work, "noises.npy"), np.array(noise_table))
+    make_noise(data, work)
     with Pool(2) as pool:
         for make in (make_speed, teach_speed):
             pool.map(make, [(data, work, speed) for speed in range(len(SPEEDS))], chunksize=1)
