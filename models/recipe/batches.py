@@ -115,14 +115,22 @@ def events(frames, rng):
     return power
 
 
+def murmur(power, level, voices, count, least, most, rng):
+    """Adds voices in the background to power [frames][80], each least ... most dB below level."""
+    for voice in voices.pick(count, rng):
+        p, _ = voices.talk(voice, "room", len(power), rng)
+        power += p * (level / (p.mean() + 1e-12) * decibel(-rng.uniform(least, most)))
+
+
 def crop(voices, queue, steps, rng):
     """One crop: x [steps][320], who [steps] (index of the only turn heard, or −1), age [steps] (seconds of that turn
     heard so far), speech, overlap [steps], and the turns' voices. Takes its voices from the queue's end."""
     frames = steps * GROUP
     power = np.zeros((frames, BANDS), np.float32)
     turns, heard, version, hard = [], [], VERSIONS[rng.choice(3, p=[0.35, 0.35, 0.3])], rng.random() ** 1.5
-    at = min(int(rng.exponential(40)), frames // 2) if rng.random() < 0.6 else 0
-    at, last = frames - 40 - int(rng.uniform(50, 150)) if rng.random() < 0.06 else at, None
+    at, last = min(int(rng.exponential(40)), frames // 2) if rng.random() < 0.6 else 0, None
+    if rng.random() < 0.06:  # nearly all of it without a word
+        at = frames - 40 - int(rng.uniform(50, 150))
     median = rng.choice([0.9, 1.6, 2.5, 4.0])
     while at < frames - 40 and (queue or turns):
         length = int(100 * np.clip(median * np.exp(rng.normal(0, 0.6)), 0.5, 8))
@@ -151,12 +159,9 @@ def crop(voices, queue, steps, rng):
         noise = voices.background(frames, rng)
         power += noise * (reference / (noise.mean() + 1e-12) * decibel(-rng.uniform(22 - 20 * hard, 40)))
     if rng.random() < 0.25 * hard:  # babble: many at once
-        for voice in voices.pick(6, rng):
-            p, _ = voices.talk(voice, "room", frames, rng)
-            power += p * (reference / (p.mean() + 1e-12) * decibel(-rng.uniform(14, 28)))
+        murmur(power, reference, voices, 6, 14, 28, rng)
     if rng.random() < 0.15:  # one far away, whom nobody would write down
-        p, _ = voices.talk(voices.pick(1, rng)[0], "room", frames, rng)
-        power += p * (reference / (p.mean() + 1e-12) * decibel(-rng.uniform(20, 34)))
+        murmur(power, reference, voices, 1, 20, 34, rng)
     if rng.random() < 0.4:
         power += events(frames, rng) * (reference * decibel(rng.uniform(-18, 14)))
     if rng.random() < 0.3 + 0.3 * hard:  # hiss: independent bins, two to a band at the least

@@ -109,7 +109,7 @@ def over_telephone(samples, rng):
 def conversation(corpus, seed, voices, speakers, seconds, style):
     """samples, [(start, end, speaker)]"""
     rng = np.random.default_rng(seed)
-    meeting, table = style in ("meeting", "table"), style == "table"
+    meeting, table, close = style in ("meeting", "table"), style == "table", style in ("dry", "phone")
     paths = list(dict.fromkeys(path for path, _ in voices))
     chosen, cast = [paths[i] for i in rng.permutation(len(paths))[:speakers]], []
     while len(chosen) < speakers:
@@ -131,7 +131,7 @@ def conversation(corpus, seed, voices, speakers, seconds, style):
 
     def add(who, at, x):
         x, length = x * gains[who], len(x)
-        if style not in ("dry", "phone"):
+        if not close:
             h = corpus.audio(rooms[who])
             peak = int(np.argmax(abs(h)))
             h = h[max(0, peak - 16) : peak + 12000]
@@ -173,7 +173,7 @@ def conversation(corpus, seed, voices, speakers, seconds, style):
     samples = samples[: int(seconds * RATE)]
     if table:
         knocks(corpus, samples, rng)
-    if style not in ("dry", "phone") or rng.random() < 0.4:
+    if not close or rng.random() < 0.4:
         noise = corpus.audio(corpus.noises[rng.integers(len(corpus.noises))])
         noise = np.tile(noise, len(samples) // len(noise) + 1)[: len(samples)]
         loud = (samples[abs(samples) > 1e-3] ** 2).mean()
