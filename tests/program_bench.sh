@@ -28,8 +28,20 @@ run 2 bench kernels --dim 8,x
 run 2 bench kernels --dim ,
 run 2 bench kernels --decay never
 run 2 bench kernels --json --csv
+# a name that is not known is refused, never passed over, and those that are known are told
 run 2 bench kernels --kernels none
-said 'nothing of that name'
+said '"none" is none of reference, portable'
+run 2 bench kernels --what prefill,postfill
+said '"postfill" is none of prefill, delta_prefill'
+run 2 bench kernels --rule linear,square
+said '"square" is none of linear, gated'
+run 2 bench kernels --rule gated --what step_folded
+said 'no figure'
+run 2 bench attention --what softmax
+said '"softmax" is none of softmax_quadratic'
+run 2 bench attention --kernels none
+run 2 bench attention --dim 8,16
+run 2 bench attention --rule linear
 run 2 bench kernels more
 
 # the operations are those of the formulas, and the rates those of the operations

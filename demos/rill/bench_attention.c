@@ -25,7 +25,11 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         choice_share(state, children, state->input);
     else if (key == ARGP_KEY_ARG)
         argp_usage(state);
-    else
+    else if (key == ARGP_KEY_END) {
+        const struct choice *choice = state->input;
+        if (choice->dims.count > 1) argp_error(state, "--dim: one at a time");
+        if (choice->kernels && strchr(choice->kernels, ',')) argp_error(state, "--kernels: one at a time");
+    } else
         return ARGP_ERR_UNKNOWN;
     return 0;
 }
@@ -167,6 +171,12 @@ static int run_lengths(struct attention_bench *bench, const struct numbers *leng
     return bench->output.failed ? EXIT_OUTPUT : EXIT_DONE;
 }
 
+static bool choice_makes_sense(const struct choice *choice) {
+    const char *names[FORMS];
+    for (size_t k = 0; k < FORMS; k++) names[k] = forms[k].name;
+    return choice_known("--what", choice->what, FORMS, names) && choice_kernels_known(choice->kernels);
+}
+
 static void use_kernels(const char *name) {
     bool runs_here;
     const rill_kernels *table;
@@ -179,7 +189,11 @@ int bench_attention(int count, char **arguments) {
         "Measures the time and memory of softmax attention, with and without a cache and in a sliding "
         "window, and of "
         "linear attention in its parallel, chunkwise and recurrent form, against the length of the sequence."
-        "\vThe total is a whole sequence from nothing; the next token comes after so many, and where nothing "
+        "\vFigures: softmax_quadratic, softmax_cached, sliding_window (of 256), linear_parallel, "
+        "linear_chunkwise, linear_recurrent. Lengths are the powers of two from 16 to 16384 unless given, "
+        "the "
+        "dimension is 64; one of each and one kernel table at a time. All takes about two minutes. The total "
+        "is a whole sequence from nothing; the next token comes after so many, and where nothing "
         "is kept "
         "it costs the whole anew. At the end: the exponents of length, fitted from 1024 on, and from which "
         "length on "
@@ -188,6 +202,7 @@ int bench_attention(int count, char **arguments) {
     struct choice choice = {.shared = options_defaults()};
     const struct argp argp = {NULL, parse, NULL, doc, children, NULL, NULL};
     options_parse(&argp, count, arguments, &choice);
+    if (!choice_makes_sense(&choice)) return EXIT_USAGE;
     struct numbers lengths = choice.lengths;
     for (size_t length = 16; !choice.lengths.count && length <= 16384; length *= 2)
         lengths.at[lengths.count++] = length;

@@ -14,15 +14,18 @@
 #include "command.h"
 #include "message.h"
 
-static const struct argp_child children[] = {
-    {&choice_output, 0, NULL, 0}, {&choice_subject, 0, NULL, 0}, {&options_model, 0, NULL, 0}, {0}};
+static const struct argp_child children[] = {{&choice_output, 0, NULL, 0},
+                                             {&choice_subject, 0, NULL, 0},
+                                             {&choice_rule, 0, NULL, 0},
+                                             {&options_model, 0, NULL, 0},
+                                             {0}};
 
 static error_t parse(int key, char *text, struct argp_state *state) {
     (void)text;
     struct choice *choice = state->input;
     if (key == ARGP_KEY_INIT) {
         choice_share(state, children, choice);
-        state->child_inputs[2] = &choice->shared;
+        state->child_inputs[3] = &choice->shared;
     } else if (key == ARGP_KEY_ARG)
         argp_usage(state);
     else
@@ -39,9 +42,12 @@ static const struct {
              {"delta", RILL_RULE_DELTA, true},
              {"gated_delta", RILL_RULE_GATED_DELTA, true}};
 static const char *const feature_maps[] = {"elu1", "exp"};
+static const char *const figures[] = {"prefill",     "delta_prefill", "step",         "step_folded",
+                                      "feature_map", "encoder_step",  "encoder_batch"};
 enum {
     RULES = sizeof rules / sizeof *rules,
     MAPS = sizeof feature_maps / sizeof *feature_maps,
+    FIGURES = sizeof figures / sizeof *figures,
     HEADS = 8,
     STREAMS = 3
 };
@@ -56,6 +62,14 @@ static size_t find_tables(const char *chosen, const rill_kernels *tables[TABLES_
         if (wanted && runs_here) tables[count++] = table;
     }
     return count;
+}
+
+static bool choice_makes_sense(const struct choice *choice) {
+    const char *names[RULES + MAPS];
+    for (size_t r = 0; r < RULES; r++) names[r] = rules[r].name;
+    for (size_t m = 0; m < MAPS; m++) names[RULES + m] = feature_maps[m];
+    return choice_known("--what", choice->what, FIGURES, figures) &&
+           choice_known("--rule", choice->rule, RULES + MAPS, names) && choice_kernels_known(choice->kernels);
 }
 
 struct plan {
@@ -128,15 +142,17 @@ int bench_kernels(int count, char **arguments) {
         "Measures attention in bulk and step by step, with every kernel table that runs here, against what "
         "this "
         "machine can do at best: multiply-adds, reads and writes of a state, a stream through memory."
-        "\vFigures: prefill, delta_prefill, step, step_folded, feature_map, encoder_step, encoder_batch. A "
-        "figure is the "
-        "median of "
-        "several turns, which alternate with the limits' own; a limit is the best of its turns. Every output "
-        "is "
-        "compared with the definition first.";
+        "\vFigures: prefill (of linear and gated), delta_prefill (of the delta rules), step, step_folded (of "
+        "linear), feature_map (as --rule: elu1, exp), encoder_step, encoder_batch. Dimensions are 32, 64, "
+        "128 "
+        "and lengths 1024, 4096, 16384 unless given; the table `reference' is measured only when it is "
+        "named. A "
+        "figure is the median of several turns, which alternate with the limits' own; a limit is the best of "
+        "its turns. Every output is compared with the definition first. All takes minutes.";
     struct choice choice = {.shared = options_defaults()};
     const struct argp argp = {NULL, parse, NULL, doc, children, NULL, NULL};
     options_parse(&argp, count, arguments, &choice);
+    if (!choice_makes_sense(&choice)) return EXIT_USAGE;
     const struct numbers dims = choice.dims.count ? choice.dims : (struct numbers){{32, 64, 128}, 3};
     const struct numbers lengths =
         choice.lengths.count ? choice.lengths : (struct numbers){{1024, 4096, 16384}, 3};
@@ -153,7 +169,7 @@ int bench_kernels(int count, char **arguments) {
     make_plan(&dims, &lengths, &plan);
     int code = EXIT_USAGE;
     if (bench.tables_count == 0 || plan.count == 0)
-        complain("nothing of that name can be measured here");
+        complain("no figure is of all that was chosen: see rill bench kernels --help");
     else {
         bench.output = bench_output_begin(choice_format(&choice), choice.shared.quiet, figure_columns,
                                           figure_heading, figure_line);

@@ -82,11 +82,11 @@ static bool read_rows(const char *path, json_t *rows) {
 }
 
 /* A benchmark in a process of its own, its rows to a file. */
-static int run_section(size_t section, bool quick, const char *path) {
+static int run_section(size_t section, bool quick, bool quiet, const char *path) {
     const pid_t child = fork();
     if (child == 0) {
-        char name[32], json[] = "--json", *given[10] = {name, json};
-        int count = 2;
+        char name[32], json[] = "--json", hush[] = "--quiet", *given[10] = {name, json, hush};
+        int count = quiet ? 3 : 2;
         snprintf(name, sizeof name, "rill bench %s", sections[section].name);
         if (!freopen(path, "w", stdout)) {
             complain("%s: %s", path, strerror(errno));
@@ -110,7 +110,7 @@ static int run_all(const char *folder, bool quick, bool quiet, json_t *rows) {
         char path[4096];
         snprintf(path, sizeof path, "%s/%s.jsonl", folder, sections[i].name);
         if (!quiet) remark("rill bench %s …", sections[i].name);
-        code = run_section(i, quick, path);
+        code = run_section(i, quick, quiet, path);
         if (code == EXIT_DONE && !read_rows(path, rows)) code = EXIT_INPUT;
     }
     return code;

@@ -13,7 +13,7 @@ static const struct {
     int (*run)(int count, char **arguments);
 } benches[] = {
     {"stream", "the main job: following a conversation", bench_stream},
-    {"kernels", "attention step by step and in bulk, against the limits of this machine", bench_kernels},
+    {"kernels", "attention step by step and in bulk, against the machine's limits", bench_kernels},
     {"attention", "softmax and linear attention: time and memory against length", bench_attention},
     {"paper", "images made value by value, beside the figures of 2006.16236", bench_paper},
     {"machine", "what is measured on", bench_machine},

@@ -35,7 +35,7 @@ double options_number(struct argp_state *state, const char *option, const char *
     errno = 0;
     double number = strtod(text, &end);
     if (end == text || *end || errno || !(number >= least && number <= greatest))
-        argp_error(state, "%s: \"%s\" is no number from %g to %g", option, text, least, greatest);
+        argp_error(state, "%s: \"%s\" is no number from %.10g to %.10g", option, text, least, greatest);
     return number;
 }
 
