@@ -5,6 +5,7 @@ KEYS.json is an object of metadata keys (a nested object's keys are joined with 
 TENSORS.npz holds float32 arrays by tensor name. A tensor or key that is there already is replaced. The weights' bytes
 are copied as they are. Needs numpy only when tensors are added."""
 import json
+import os
 import struct
 import sys
 
@@ -28,10 +29,11 @@ def write(path, metadata, tensors):
         offset += len(data)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 64 + 56 if len(text) % 64 > 56 else 56 - len(text) % 64)  # data begins at 64·n
-    with open(path, "wb") as file:
+    with open(path + ".new", "wb") as file:  # a file under its own name is whole
         file.write(struct.pack("<Q", len(text)) + text)
         for _, _, data in tensors.values():
             file.write(data)
+    os.replace(path + ".new", path)
 
 
 def flatten(keys, prefix=""):

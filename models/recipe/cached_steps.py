@@ -18,15 +18,20 @@ class Steps:
     step_seconds: float
 
 
-def read(path, step_seconds=0.04):
+def read_rows(path):
+    """embeddings, logits of speech, of overlap"""
     with open(path, "rb") as file:
         _, dim, _ = struct.unpack("8sQd", file.read(24))
         rows = np.frombuffer(file.read(), np.float32).reshape(-1, dim + 2)
+    return rows[:, :dim], rows[:, dim], rows[:, dim + 1]
+
+
+def read(path, step_seconds=0.04):
     with open(path[: -len("steps")] + "rttm") as file:
         fields = [line.split() for line in file if line.startswith("SPEAKER")]
     turns = [(float(f[3]), float(f[3]) + float(f[4]), f[7]) for f in fields]
     name = os.path.splitext(os.path.basename(path))[0]
-    return Steps(name, rows[:, :dim], rows[:, dim], rows[:, dim + 1], turns, step_seconds)
+    return Steps(name, *read_rows(path), turns, step_seconds)
 
 
 def folder(path):

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The tracker on conversations that were encoded once, so that its numbers can be tuned in minutes:
- *   cached_tracker encode MODEL FOLDER            writes NAME.steps beside every NAME.wav or NAME.flac
+ *   cached_tracker encode MODEL FOLDER            writes NAME.steps beside every NAME.wav or NAME.flac,
+ *       but where they are newer than MODEL
  *   cached_tracker track MODEL LATENCY FOLDER     a line a NAME.steps with NAME.rttm beside it:
  *       file NAME missed false confusion reference missed false confusion reference found true
  *     in seconds, labels as first told, then as corrected (collar 0.25 s, overlap counted); speakers with a
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <rill/stream/audio_file.h>
 #include <rill/stream/diarization.h>
@@ -44,8 +46,10 @@ static void *allocate(size_t size) {
     return bytes;
 }
 
-/* Steps of the chain as a listener makes them. */
+/* Steps of the chain as a listener makes them. The file appears under its name when it is whole. */
 static void encode(const rill_model *model, const char *audio, const char *steps) {
+    char part[4104];
+    snprintf(part, sizeof part, "%s.new", steps);
     rill_error why;
     rill_audio_file *file;
     rill_chain chain;
@@ -54,8 +58,8 @@ static void encode(const rill_model *model, const char *audio, const char *steps
     check(rill_chain_open(model, rate, &chain, &why), &why);
     void *state = allocate(rill_chain_size(&chain));
     rill_chain_init(&chain, state);
-    FILE *out = fopen(steps, "wb");
-    if (!out) give_up(steps, "cannot be written");
+    FILE *out = fopen(part, "wb");
+    if (!out) give_up(part, "cannot be written");
     size_t dim = rill_model_get_info(model)->embedding_dim;
     float *row = allocate((dim + 2) * sizeof *row);
     struct steps_head head = {.embedding_dim = dim};
@@ -75,7 +79,8 @@ static void encode(const rill_model *model, const char *audio, const char *steps
     head.seconds = (double)heard / rate;
     rewind(out);
     fwrite(&head, sizeof head, 1, out);
-    if (fclose(out) != 0) give_up(steps, "cannot be written");
+    const bool written = !ferror(out);
+    if (fclose(out) != 0 || !written || rename(part, steps) != 0) give_up(steps, "cannot be written");
     free(row);
     free(state);
     rill_chain_close(&chain);
@@ -176,6 +181,13 @@ static bool exists(const char *path) {
     return file != NULL;
 }
 
+static bool newer(const char *path, const char *other) {
+    struct stat a, b;
+    if (stat(path, &a) != 0 || stat(other, &b) != 0) return false;
+    return a.st_mtim.tv_sec != b.st_mtim.tv_sec ? a.st_mtim.tv_sec > b.st_mtim.tv_sec
+                                                : a.st_mtim.tv_nsec >= b.st_mtim.tv_nsec;
+}
+
 int main(int count, char **arguments) {
     const bool tell = count > 1 && strcmp(arguments[count - 1], "--turns") == 0;
     count -= tell;
@@ -199,7 +211,7 @@ int main(int count, char **arguments) {
         snprintf(steps, sizeof steps, "%s/%s.steps", folder, name);
         snprintf(rttm, sizeof rttm, "%s/%s.rttm", folder, name);
         bool audio = ending && (strcmp(ending, ".wav") == 0 || strcmp(ending, ".flac") == 0);
-        if (encodes && audio) encode(model, path, steps);
+        if (encodes && audio && !newer(steps, arguments[2])) encode(model, path, steps);
         if (!encodes && ending && strcmp(ending, ".steps") == 0 && exists(rttm))
             track(model, voices, strtod(arguments[3], NULL), steps, rttm, name, tell);
         free(entries[i]);

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: MIT
 """Made conversations with known turns, from single-speaker recordings, room responses and noises.
 
-    conversations.py DATA OUT        writes OUT/train and OUT/dev: NAME.wav, NAME.rttm, and conv.tsv with their styles
+    conversations.py DATA OUT [--every N]   writes OUT/train and OUT/dev: NAME.wav, NAME.rttm, and conv.tsv with their styles;
+                                            of each style all, or every N-th. What is there already is not made again.
 
 Turns of 0.5 to 12 s, pauses, interjections, overlaps, late comers and long absences; most rooms are shared by all
 speakers, as rooms are. Dev voices are also taken a tenth faster and slower, as further voices. Styles: dry; room;
 phone (one band and one microphone's curve for all); meeting (far, many overlaps, pauses); table (as at a table with a microphone in the middle: short turns and backchannels
 of unlike loudness, long silences, knocks and rustles that nobody said)."""
+import argparse
 import collections
 import csv
+import functools
 import os
-import sys
 
 import numpy as np
 import soundfile
 from scipy.signal import butter, fftconvolve, resample_poly, sosfilt
+
+from progress import told
 
 RATE = 16000
 SPEEDS = {0: (1, 1), 1: (9, 10), 2: (10, 9)}
@@ -43,8 +47,9 @@ class Corpus:
         return self._audio[path]
 
     def voices(self, split, corpus, speeds=(0,)):
-        """(path, speed) of who has at least 4.5 s of speech"""
-        rows = [r for r in self.speakers if (r["split"], r["corpus"]) == (split, corpus) and float(r["speech"]) >= 4.5]
+        """(path, speed) of who has at least 4.5 s of speech in a corpus, or, where the split has nobody of it, in any"""
+        long = [r for r in self.speakers if r["split"] == split and float(r["speech"]) >= 4.5]
+        rows = [r for r in long if r["corpus"] == corpus] or long
         return [(r["path"], speed) for r in rows for speed in speeds]
 
 
@@ -106,16 +111,21 @@ def over_telephone(samples, rng):
     return (np.sign(coded) * np.expm1(abs(coded) / 127 * np.log(256)) / 255 * scale).astype(np.float32)
 
 
+def later(made):
+    """a call keeps what is to be made; what it returns makes it"""
+    return lambda *what: functools.partial(made, *what)
+
+
+@later
 def conversation(corpus, seed, voices, speakers, seconds, style):
     """samples, [(start, end, speaker)]"""
     rng = np.random.default_rng(seed)
     meeting, table, close = style in ("meeting", "table"), style == "table", style in ("dry", "phone")
     paths = list(dict.fromkeys(path for path, _ in voices))
+    speakers = min(speakers, len(set(voices)))
     chosen, cast = [paths[i] for i in rng.permutation(len(paths))[:speakers]], []
-    while len(chosen) < speakers:
-        chosen.append(paths[rng.integers(len(paths))])
-    for path in chosen:
-        left = [v for v in voices if v[0] == path and v not in cast]
+    for k in range(speakers):  # where paths are too few, at another speed once more
+        left = [v for v in voices if v not in cast and (k >= len(chosen) or v[0] == chosen[k])]
         cast.append(left[rng.integers(len(left))])
     samples, turns = np.zeros(int((seconds + 20) * RATE), np.float32), []
     gains = 10 ** (rng.uniform(-4, 4, speakers) / 20) * (10 ** (rng.uniform(-4, 4, speakers) / 20) if meeting else 1)
@@ -209,20 +219,39 @@ def tuning_set(corpus):
         yield "phone", conversation(corpus, 3000 + k, [so, ls, so + ls][k % 3], int(rng.integers(2, 5)), 90.0, "phone")
 
 
-def write(folder, conversations):
+def every_nth(conversations, nth):
+    """(name, style, conversation) of every n-th of each style"""
+    of = collections.Counter()
+    for k, (style, made) in enumerate(conversations):
+        if of[style] % nth == 0:
+            yield f"{style}{k:03}", style, made
+        of[style] += 1
+
+
+def write(folder, conversations, nth=1):
     os.makedirs(folder, exist_ok=True)
+    chosen = list(every_nth(conversations, nth))
+    for name, _, made in told(chosen, f"conversations: {folder}"):
+        path = os.path.join(folder, name)
+        if os.path.exists(path + ".rttm"):
+            continue
+        samples, turns = made()
+        soundfile.write(path + ".new", samples, RATE, subtype="PCM_16", format="WAV")
+        os.replace(path + ".new", path + ".wav")
+        with open(path + ".new", "w") as file:
+            for start, end, speaker in sorted(turns):
+                file.write(f"SPEAKER {name} 1 {start:.3f} {end - start:.3f} <NA> <NA> {speaker} <NA> <NA>\n")
+        os.replace(path + ".new", path + ".rttm")
     with open(os.path.join(folder, "conv.tsv"), "w") as table:
         table.write("path\tsplit\tkind\n")
-        for k, (style, (samples, turns)) in enumerate(conversations):
-            name = f"{style}{k:03}"
-            soundfile.write(os.path.join(folder, name + ".wav"), samples, RATE, subtype="PCM_16")
-            with open(os.path.join(folder, name + ".rttm"), "w") as file:
-                for start, end, speaker in sorted(turns):
-                    file.write(f"SPEAKER {name} 1 {start:.3f} {end - start:.3f} <NA> <NA> {speaker} <NA> <NA>\n")
-            table.write(f"{name}.wav\t{os.path.basename(folder)}\t{style}\n")
+        table.writelines(f"{name}.wav\t{os.path.basename(folder)}\t{style}\n" for name, style, _ in chosen)
 
 
 if __name__ == "__main__":
-    data, out = sys.argv[1:]
-    write(os.path.join(out, "dev"), tuning_set(Corpus(data)))
-    write(os.path.join(out, "train"), training_set(Corpus(data)))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("out")
+    parser.add_argument("--every", type=int, default=1)
+    chosen = parser.parse_args()
+    write(os.path.join(chosen.out, "dev"), tuning_set(Corpus(chosen.data)), chosen.every)
+    write(os.path.join(chosen.out, "train"), training_set(Corpus(chosen.data)), chosen.every)

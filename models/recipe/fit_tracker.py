@@ -6,7 +6,7 @@ CONVERSATIONS was written by conversations.py (train, dev); of each style every 
 tracker's tensors (tracker_backend.py), tunes its numbers and calibrates its scores (tune_tracker.py, calibrate_voices.py), and stamps
 all of it, with KEYS.json (the numbers to start from; model_id, licence), onto MODEL. --real names recordings of
 DATA/conv/test that are given up for this, as one more style. Writes OUT.safetensors and OUT.json, and leaves what it worked with in
-OUT.work: what is encoded there is not encoded again. One core. Needs numpy, scipy, and rill and cached_tracker built."""
+OUT.work: what is encoded there is not encoded again, unless MODEL is newer. One core. Needs numpy, scipy, and rill and cached_tracker built."""
 import argparse
 import json
 import os
@@ -45,12 +45,6 @@ def choose(source, folder, every):
             link(source, name, folder, name)
 
 
-def encode(program, model, folder):
-    audio = [n for n in os.listdir(folder) if n.endswith((".wav", ".flac"))]
-    if not all(os.path.exists(os.path.join(folder, os.path.splitext(n)[0] + ".steps")) for n in audio):
-        run(program, "encode", model, folder)
-
-
 def merge(*paths):
     """the objects of several files, an inner object's keys put together, the last one wins"""
     out = {}
@@ -85,7 +79,7 @@ if __name__ == "__main__":
     for number, name in enumerate(chosen.real):
         link(os.path.join(chosen.data, "conv", "test"), name, dev, f"real{number}")
     for folder in (dev, train):
-        encode(tracker, chosen.model, folder)
+        run(tracker, "encode", chosen.model, folder)
     run(sys.executable, os.path.join(HERE, "tracker_backend.py"), train, backend, length)
     run(sys.executable, os.path.join(HERE, "calibrate_voices.py"), rill, chosen.model, chosen.data, voices)
     run(sys.executable, stamp, chosen.model, chosen.out, chosen.keys, length, voices, backend)

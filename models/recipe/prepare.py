@@ -13,11 +13,16 @@ a codec, half of them in a room before. Written to WORK:
     teacher.SPEED.npy          [voices][192], how the teacher hears them
     noises.npy                 noises (first frame, frames)
 
-What is there already is not made again. About 30 minutes on two cores."""
+Every file appears when it is whole, and what is there already is not made again: stopped, it goes on with the version
+of a speed it was at. WORK/data.sha256 keeps what was prepared: of other data it needs another WORK. About 30 minutes on
+two cores for 5 hours of speech; all speech is held in memory, twice (1 GB for 2 hours)."""
+import hashlib
 import os
 import subprocess
 import sys
-from multiprocessing import Pool
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -25,11 +30,13 @@ from scipy.signal import fftconvolve, resample_poly
 
 from conversations import Corpus
 from front_end import HOP, RATE, WINDOW, log_mel
+from progress import told
 from teacher import Teacher
 
 SPEEDS = [(1, 1), (10, 9), (9, 10), (6, 5)]  # up, down: as recorded, lower, higher, lower still
 VERSIONS = ["dry", "room", "codec"]
 FLOOR, STEP = -14.0, 0.094
+SHORTEST = 0.25  # seconds of an utterance below which it is left out
 
 CODECS = [  # container, encoder's options, sample rate
     ("gsm", ["-c:a", "libgsm"], 8000),
@@ -41,6 +48,19 @@ CODECS = [  # container, encoder's options, sample rate
     ("g722", ["-c:a", "g722"], 16000),
     ("ogg", ["-c:a", "libspeex", "-b:a", "8k"], 8000),
 ]
+
+
+@contextmanager
+def whole(path):
+    """a file to write that appears under its name when all is in it"""
+    with open(path + ".new", "wb") as file:
+        yield file
+    os.replace(path + ".new", path)
+
+
+def keep(path, array):
+    with whole(path) as file:
+        np.save(file, array)
 
 
 def quantised(log_mels):
@@ -129,8 +149,29 @@ def cut_utterances(corpus, rows, speed):
         x = corpus.audio(row["path"])
         for start, duration in corpus.utterances[row["path"]]:
             piece = x[int(start * RATE) : int((start + duration) * RATE)]
-            if len(piece) >= RATE // 4:
+            if len(piece) >= SHORTEST * RATE:
                 yield k, piece if up == down else resample_poly(piece, up, down).astype(np.float32)
+
+
+def in_version(version, pieces, corpus, rng, what):
+    """the pieces dry, in rooms, or through codecs"""
+    if version == "dry":
+        return pieces
+    if version == "room":
+        return [in_room(x, corpus, rng) for x in told(pieces, what)]
+    done = [in_room(x, corpus, rng) if rng.random() < 0.5 else x for x in told(pieces, what)]
+    gap = WINDOW  # samples of silence behind every utterance: no frame sees two
+    groups = np.array_split(rng.permutation(len(done)), 3 * len(CODECS))
+    for g, group in enumerate(told(groups, what + " of codecs")):
+        if not len(group):
+            continue
+        joined = np.concatenate([np.pad(done[i], (0, gap)) for i in group])
+        coded, at = through_codec(joined * (0.5 / max(1e-6, abs(joined).max())), CODECS[g % len(CODECS)]), 0
+        for i in group:
+            length = len(done[i])
+            done[i] = coded[at : at + length]
+            at += length + gap
+    return done
 
 
 def make_speed(task):
@@ -141,39 +182,29 @@ def make_speed(task):
     corpus = Corpus(data)
     up, down = SPEEDS[speed]
     pieces = list(cut_utterances(corpus, training_rows(corpus), speed))
-    gap = WINDOW  # samples of silence behind every utterance: no frame sees two
     table, first = [], 0
     for k, x in pieces:
         frames = max(1, (len(x) - WINDOW) // HOP + 1)
         table.append((k, first, frames))
         first += frames
     for version in VERSIONS:
+        at, what = os.path.join(work, f"frames.{speed}.{version}.u8"), f"prepare: speed {up}/{down}, {version}"
+        if os.path.exists(at):
+            continue
         rng = np.random.default_rng([speed, VERSIONS.index(version)])
-        done = [x for _, x in pieces]
-        if version == "room":
-            done = [in_room(x, corpus, rng) for x in done]
-        if version == "codec":
-            done = [in_room(x, corpus, rng) if rng.random() < 0.5 else x for x in done]
-            groups = np.array_split(rng.permutation(len(done)), 3 * len(CODECS))
-            for g, group in enumerate(groups):
-                joined = np.concatenate([np.pad(done[i], (0, gap)) for i in group])
-                coded, at = through_codec(joined * (0.5 / abs(joined).max()), CODECS[g % len(CODECS)]), 0
-                for i in group:
-                    length = len(done[i])
-                    done[i] = coded[at : at + length]
-                    at += length + gap
         labels = []
-        with open(os.path.join(work, f"frames.{speed}.{version}.u8"), "wb") as file:
-            for (_, _, frames), x in zip(table, done):
+        with whole(at) as file:
+            for (_, _, frames), x in zip(table, in_version(version, [x for _, x in pieces], corpus, rng, what)):
                 level = np.sqrt((x**2).mean()) + 1e-9
                 mel = log_mel(x * np.float32(0.05 / level))[:frames]
                 file.write(quantised(mel).tobytes())
                 if version == "dry":
                     labels.append(heard(mel))
-        if version == "dry":
-            np.concatenate(labels).astype(np.uint8).tofile(os.path.join(work, f"speech.{speed}.u8"))
-        print(f"prepare: speed {up}/{down}, {version}: {first} frames", flush=True)
-    np.save(path, np.array(table))
+            if version == "dry":
+                with whole(os.path.join(work, f"speech.{speed}.u8")) as speech:
+                    speech.write(np.concatenate(labels).astype(np.uint8).tobytes())
+        print(f"{what}: {first} frames", flush=True)
+    keep(path, np.array(table))
 
 
 def teach_speed(task):
@@ -187,8 +218,9 @@ def teach_speed(task):
     voices = [[] for _ in rows]
     for k, x in cut_utterances(corpus, rows, speed):
         voices[k].append(x)
-    np.save(path, np.stack([teacher.embed(np.concatenate(mine)[: 60 * RATE]) for mine in voices]))
-    print("prepare: speed %d/%d: taught" % SPEEDS[speed], flush=True)
+    what = "prepare: speed %d/%d, the teacher's voices" % SPEEDS[speed]
+    keep(path, np.stack([teacher.embed(np.concatenate(mine)[: 60 * RATE]) for mine in told(voices, what)]))
+    print(f"{what}: {len(voices)}", flush=True)
 
 
 def make_noise(data, work):
@@ -196,23 +228,56 @@ def make_noise(data, work):
     if os.path.exists(path):
         return
     corpus, table, first = Corpus(data), [], 0
-    with open(os.path.join(work, "noise.u8"), "wb") as file:
-        for name in corpus.noises:
+    with whole(os.path.join(work, "noise.u8")) as file:
+        for name in told(corpus.noises, "prepare: noises"):
             x = corpus.audio(name)
             mel = log_mel(x * np.float32(0.05 / (np.sqrt((x**2).mean()) + 1e-9)))
             file.write(quantised(mel).tobytes())
             table.append((first, len(mel)))
             first += len(mel)
-    np.save(path, np.array(table))
+    keep(path, np.array(table))
+
+
+def check_codecs():
+    try:
+        listed = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-encoders"], capture_output=True, text=True, check=True).stdout
+    except OSError:
+        raise SystemExit("prepare: ffmpeg is missing: scripts/install-packages recipe") from None
+    known = {fields[1] for fields in map(str.split, listed.splitlines()) if len(fields) > 1}
+    missing = sorted({name for _, options, _ in CODECS for name in [options[options.index("-c:a") + 1]]} - known)
+    if missing:
+        raise SystemExit(f"prepare: this ffmpeg lacks the encoders {', '.join(missing)}: scripts/install-packages recipe brings one that has them")
+
+
+def check_same(data, work):
+    """WORK's frames and DATA's tables belong together: rows are counted through"""
+    corpus = Corpus(data)
+    rows = [[r[k] for k in ("path", "corpus", "speech")] + corpus.utterances[r["path"]] for r in training_rows(corpus)]
+    now = hashlib.sha256(repr((rows, corpus.noises, corpus.rooms)).encode()).hexdigest().encode()
+    path = os.path.join(work, "data.sha256")
+    if os.path.exists(path):
+        with open(path, "rb") as file:
+            if file.read() != now:
+                raise SystemExit(f"prepare: {work} was prepared from other data than {data} holds now: give another WORK, or empty it")
+        return
+    with whole(path) as file:
+        file.write(now)
 
 
 def main():
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     data, work = sys.argv[1:]
     os.makedirs(work, exist_ok=True)
-    make_noise(data, work)
-    with Pool(2) as pool:
-        for make in (make_speed, teach_speed):
-            pool.map(make, [(data, work, speed) for speed in range(len(SPEEDS))], chunksize=1)
+    check_codecs()
+    check_same(data, work)
+    try:
+        make_noise(data, work)
+        with ProcessPoolExecutor(2) as pool:
+            for make in (make_speed, teach_speed):
+                list(pool.map(make, [(data, work, speed) for speed in range(len(SPEEDS))]))
+    except BrokenProcessPool:
+        raise SystemExit("prepare: a process was killed, most likely for want of memory; started again, it goes on") from None
 
 
 if __name__ == "__main__":
