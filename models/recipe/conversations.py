@@ -6,7 +6,8 @@
 
 Turns of 0.5 to 12 s, pauses, interjections, overlaps, late comers and long absences; most rooms are shared by all
 speakers, as rooms are. Dev voices are also taken a tenth faster and slower, as further voices. Styles: dry; room;
-phone (one band and one microphone's curve for all); meeting (far, many overlaps, pauses); table (as at a table with a microphone in the middle: short turns and backchannels
+phone (one band and one microphone's curve for all); long
+(eleven minutes, everybody away for five of them); meeting (far, many overlaps, pauses); table (as at a table with a microphone in the middle: short turns and backchannels
 of unlike loudness, long silences, knocks and rustles that nobody said)."""
 import argparse
 import collections
@@ -120,7 +121,7 @@ def later(made):
 def conversation(corpus, seed, voices, speakers, seconds, style):
     """samples, [(start, end, speaker)]"""
     rng = np.random.default_rng(seed)
-    meeting, table, close = style in ("meeting", "table"), style == "table", style in ("dry", "phone")
+    meeting, table, close = style in ("meeting", "table"), style == "table", style in ("dry", "phone", "long")
     paths = list(dict.fromkeys(path for path, _ in voices))
     speakers = min(speakers, len(set(voices)))
     chosen, cast = [paths[i] for i in rng.permutation(len(paths))[:speakers]], []
@@ -151,16 +152,19 @@ def conversation(corpus, seed, voices, speakers, seconds, style):
         samples[begin:end] += x[: end - begin]
         turns.append((at, at + length / RATE, f"speaker{who}"))
 
-    at, last, order, absent = rng.uniform(0.1, 1), -1, rng.permutation(speakers), None
-    if rng.random() < 0.3 and speakers > 2:
-        absent = (rng.integers(speakers), seconds * 0.25, seconds * 0.75)
+    at, last, order, absent = rng.uniform(0.1, 1), -1, rng.permutation(speakers), []  # who is away, from, until
+    if style == "long":  # two groups: half a minute of the first, then five minutes of either, then half a minute
+        first, second = order[: speakers // 2], order[speakers // 2 :]
+        absent = [(k, *away) for k in first for away in ((36, 336), (636, seconds))]
+        absent += [(k, *away) for k in second for away in ((0, 36), (336, 636))]
+    elif rng.random() < 0.3 and speakers > 2:
+        absent = [(rng.integers(speakers), seconds * 0.25, seconds * 0.75)]
     while at < seconds - 1:
         chance = activity.copy()
-        if absent and absent[1] < at < absent[2]:
-            chance[absent[0]] = 0
         if last >= 0:
             chance[last] *= 0.35
-        late = order[int(max(2, np.ceil(speakers * min(1, at / (seconds * 0.5) + 0.3)))) :]
+        arrived = speakers if style == "long" else int(max(2, np.ceil(speakers * min(1, at / (seconds * 0.5) + 0.3))))
+        late = list(order[arrived:]) + [k for k, begin, end in absent if begin < at < end]
         chance[late] = 0
         chance = chance if chance.sum() else activity
         who = rng.choice(speakers, p=chance / chance.sum())
@@ -205,18 +209,21 @@ def training_set(corpus):
 
 
 def tuning_set(corpus):
-    """(style, conversation): 72 of 90 s to 11 minutes from the dev split, at three speeds, then 36 at tables, 18 by phone"""
+    """(style, conversation) from the dev split at three speeds: 72 of 90 to 200 s, 36 at tables, 18 by phone, 18 of 11
+    minutes in which everybody is away for five"""
     so, ls = (corpus.voices("dev", name, (0, 1, 2)) for name in ("speechocean", "librispeech"))
     rng = np.random.default_rng(7)
     for k in range(72):
         style = ["dry", "room", "room", "meeting"][k % 4]
-        speakers, seconds = int(rng.integers(2, 7)), float(rng.choice([90, 150, 200])) if k % 12 != 11 else 660.0
+        speakers, seconds = int(rng.integers(2, 7)), float(rng.choice([90, 150, 200]))
         seconds = min(seconds, 120.0) if style == "meeting" else seconds
         yield style, conversation(corpus, 1000 + k, [so, ls, so + ls][k % 3], speakers, seconds, style)
     for k in range(36):
         yield "table", conversation(corpus, 2000 + k, [so, ls, so + ls][k % 3], int(rng.integers(2, 6)), 60.0, "table")
     for k in range(18):
         yield "phone", conversation(corpus, 3000 + k, [so, ls, so + ls][k % 3], int(rng.integers(2, 5)), 90.0, "phone")
+    for k in range(18):
+        yield "long", conversation(corpus, 4000 + k, [so, ls][k % 2], 6, 672.0, "long")
 
 
 def every_nth(conversations, nth):
