@@ -36,8 +36,9 @@ static void find_room(const rill_voice_model *voices, const rill_tracker_state *
         double count = (double)self->speakers[k].count;
         if (self->speakers[k].enrolled || !(count > 0)) continue;
         const float *sums = at->sums + k * voices->dim;
+        const double counted = count * (double)rill_voice_counted(voices, self->speakers[k].count);
         for (size_t d = 0; d < voices->dim; d++) {
-            double weight = 1 / ((double)voices->between[d] + 1 / (count * (double)voices->evidence_scale));
+            double weight = 1 / ((double)voices->between[d] + 1 / (counted * (double)voices->evidence_scale));
             precision[d] += weight;
             sum[d] += weight * (double)sums[d] / count;
         }
@@ -48,9 +49,10 @@ static void find_room(const rill_voice_model *voices, const rill_tracker_state *
 static void find_voice(const rill_voice_model *voices, rill_known_speaker *of, const float *sums,
                        const float *room, float *voice) {
     double offset = 0;
+    const float scale = voices->evidence_scale * rill_voice_counted(voices, of->count);
     for (size_t d = 0; d < voices->dim; d++) {
-        float variance = voices->between[d] / (1 + of->count * voices->evidence_scale * voices->between[d]);
-        voice[d] = variance * voices->evidence_scale * (sums[d] - of->count * room[d]);
+        float variance = voices->between[d] / (1 + of->count * scale * voices->between[d]);
+        voice[d] = variance * scale * (sums[d] - of->count * room[d]);
         offset += (double)(voice[d] * voice[d] + variance);
     }
     of->offset = (float)(offset / 2);

@@ -15,17 +15,11 @@ void rill_memory_add(const rill_voice_model *voices, rill_memory *memory, const 
     memcpy(memory->sums + at * voices->dim, sums, voices->dim * sizeof *sums);
 }
 
-static float evidence(const rill_voice_model *voices, float count, const float *sums) {
-    return rill_voice_evidence(voices, voices->evidence_scale, voices->least_log, count, sums);
-}
-
 /* log p(i and j together) − log p(i) − log p(j) */
 static float union_gain(const rill_voice_model *voices, const rill_memory *memory, size_t i, size_t j) {
-    float sums[RILL_VOICE_MAX_DIM];
     const float *a = memory->shifted + i * voices->dim, *b = memory->shifted + j * voices->dim;
-    for (size_t d = 0; d < voices->dim; d++) sums[d] = a[d] + b[d];
-    return evidence(voices, memory->weight[i] + memory->weight[j], sums) - memory->alone[i] -
-           memory->alone[j];
+    return rill_voice_evidence_of_both(voices, memory->weight[i], a, memory->weight[j], b) -
+           memory->alone[i] - memory->alone[j];
 }
 
 static void shift(const rill_voice_model *voices, rill_memory *memory, const float *room) {
@@ -65,7 +59,7 @@ static void prepare(const rill_voice_model *voices, rill_memory *memory, const f
         memory->group[i] = (uint32_t)i;
         memory->owner[i] = a->label;
         memory->weight[i] = a->count;
-        memory->alone[i] = evidence(voices, a->count, memory->shifted + i * voices->dim);
+        memory->alone[i] = rill_voice_evidence_of(voices, a->count, memory->shifted + i * voices->dim);
         for (size_t j = 0; j < i; j++) {
             const rill_chunk *b = &memory->chunks[j];
             bool unbroken =
@@ -101,7 +95,7 @@ static void unite(const rill_voice_model *voices, rill_memory *memory, size_t i,
         (memory->owner[j] != RILL_NOBODY && memory->weight[j] > memory->weight[i]))
         memory->owner[i] = memory->owner[j];
     memory->weight[i] += memory->weight[j];
-    memory->alone[i] = evidence(voices, memory->weight[i], sums);
+    memory->alone[i] = rill_voice_evidence_of(voices, memory->weight[i], sums);
     for (size_t c = 0; c < count; c++)
         if (memory->group[c] == j) memory->group[c] = (uint32_t)i;
     for (size_t c = 0; c < count; c++) {

@@ -51,14 +51,29 @@ float rill_voice_evidence(const rill_voice_model *voices, float scale, const flo
     return 0.5F * scale * scale * total - (logs[entry] + part * (logs[entry + 1] - logs[entry]));
 }
 
+float rill_voice_counted(const rill_voice_model *voices, float count) {
+    return 1.0F / (1.0F + count * voices->voice_drift);
+}
+
+float rill_voice_evidence_of(const rill_voice_model *voices, float count, const float *sums) {
+    float counted[RILL_VOICE_MAX_DIM], part = rill_voice_counted(voices, count);
+    for (size_t d = 0; d < voices->dim; d++) counted[d] = part * sums[d];
+    return rill_voice_evidence(voices, voices->evidence_scale, voices->least_log, part * count, counted);
+}
+
+float rill_voice_evidence_of_both(const rill_voice_model *voices, float count_a, const float *a,
+                                  float count_b, const float *b) {
+    float both[RILL_VOICE_MAX_DIM];
+    const float part_a = rill_voice_counted(voices, count_a), part_b = rill_voice_counted(voices, count_b);
+    for (size_t d = 0; d < voices->dim; d++) both[d] = part_a * a[d] + part_b * b[d];
+    return rill_voice_evidence(voices, voices->evidence_scale, voices->least_log,
+                               part_a * count_a + part_b * count_b, both);
+}
+
 float rill_voice_likeness(const rill_voice_model *voices, float count_a, const float *a, float count_b,
                           const float *b) {
-    const float scale = voices->evidence_scale, *logs = voices->least_log;
-    float both[RILL_VOICE_MAX_DIM];
-    for (size_t d = 0; d < voices->dim; d++) both[d] = a[d] + b[d];
-    return rill_voice_evidence(voices, scale, logs, count_a + count_b, both) -
-           rill_voice_evidence(voices, scale, logs, count_a, a) -
-           rill_voice_evidence(voices, scale, logs, count_b, b);
+    return rill_voice_evidence_of_both(voices, count_a, a, count_b, b) -
+           rill_voice_evidence_of(voices, count_a, a) - rill_voice_evidence_of(voices, count_b, b);
 }
 
 static void fill_logs(const rill_voice_model *voices, double scale, float *logs) {
@@ -151,6 +166,7 @@ static void read_all(reader *from, rill_voice_model *voices) {
     voices->embedding_delay = whole(from, "tracker.embedding_delay_steps", 0, 100);
     voices->evidence_scale = real(from, "tracker.evidence_scale", 1e-4, 10);
     voices->decision_scale = voices->evidence_scale * real(from, "tracker.decision_factor", 0.01, 100);
+    voices->voice_drift = 1 / real_or(from, "tracker.voice_limit_steps", 1, 1e9, 1e9F);
     voices->change_rate = real(from, "tracker.change_rate", 1e-6, 0.5);
     voices->pause_change_rate = real(from, "tracker.pause_change_rate", 1e-6, 0.9);
     voices->change_odds = real(from, "tracker.change_odds", 1, 1e6);

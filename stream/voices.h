@@ -40,6 +40,7 @@ struct rill_voice_model {
     size_t embedding_delay;               /* steps by which the embedding lags the speech it is about */
     float evidence_scale;                 /* of a step when voices are learned and compared */
     float decision_scale;                 /* of a step when it is decided who speaks */
+    float voice_drift;                    /* 1 / (steps from which on more of a voice teaches little) */
     float change_rate, pause_change_rate; /* chance a step of a change of speaker, in speech and in a pause */
     float change_odds;                    /* how much likelier another must be than who holds the turn */
     float newcomer_cost;                  /* of a change to an unknown voice, against one to a known voice */
@@ -86,6 +87,16 @@ void rill_voice_project_pooled(const rill_voice_model *voices, const float *embe
  * logs is the table for that scale. */
 float rill_voice_evidence(const rill_voice_model *voices, float scale, const float *logs, float count,
                           const float *x);
+
+/* What part of count steps of a voice counts. Their mean differs from the speaker's by noise, of variance
+ * 1 / (scale · count), and by how the voice was at that time, of variance voice_drift / scale: no count of
+ * steps makes it smaller. */
+float rill_voice_counted(const rill_voice_model *voices, float count);
+
+/* rill_voice_evidence of what counts of one sum of steps, or of two that are taken for one speaker's. */
+float rill_voice_evidence_of(const rill_voice_model *voices, float count, const float *sums);
+float rill_voice_evidence_of_both(const rill_voice_model *voices, float count_a, const float *a,
+                                  float count_b, const float *b);
 
 /* How much better two sums of steps, [dim] of count each, are explained by one speaker than by two. */
 float rill_voice_likeness(const rill_voice_model *voices, float count_a, const float *a, float count_b,

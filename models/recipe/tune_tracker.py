@@ -30,6 +30,7 @@ SCALES = {
     "change_rate": (0.002, 0.2),
     "pause_change_rate": (0.005, 0.5),
     "change_odds": (1.0, 10.0),
+    "voice_limit_steps": (100.0, 20000.0),
 }
 AMOUNTS = {
     "speech_clip": (1.0, 10.0, 1.0),
@@ -66,6 +67,7 @@ ABSENT = {
     "overlap_voice": 0.1,
     "overlap_reach_steps": 5,
     "recognition_evidence": 2.0,
+    "voice_limit_steps": 20000.0,
 }
 CALIBRATION = {"score_offset": 0.0, "score_posterior": 0.0, "score_age": 0.0, "score_new": 0.0}
 
