@@ -9,8 +9,8 @@ The conversations are encoded as they would be heard, context and all. Steps at 
   W   scatter of steps around their speaker's mean,
   B   scatter of speakers around their conversation's mean (noise of the means taken off),
   C   scatter of the conversations' means: rooms, noises, microphones.
-OUT.json receives the usual length of a mean of embeddings. The projection makes W the identity and B diagonal; what is kept of
-C is its diagonal there."""
+OUT.json receives the usual length of a mean of embeddings. The projection makes W the identity and B diagonal, where B is
+largest; what is kept of C is its diagonal there."""
 import json
 import sys
 
@@ -18,6 +18,8 @@ import numpy as np
 from scipy.linalg import eigh
 
 from cached_steps import folder
+
+DIM = 96  # directions kept, of those that tell speakers apart best
 
 
 def truth(turns, steps, step_seconds):
@@ -91,7 +93,7 @@ def backend(conversations):
     rooms = centres - centres.mean(0)
     rooms = rooms.T @ rooms / (len(rooms) - 1) - between * np.mean([1 / len(m) for m, _ in means])
     value, vector = eigh(between, within)
-    order = np.argsort(-value)
+    order = np.argsort(-value)[:DIM]
     vector = vector[:, order]
     keys = {"tracker": {"pooled_length": round(float(np.mean(lengths)), 4)}}
     return keys, {
