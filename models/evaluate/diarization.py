@@ -65,6 +65,9 @@ def judged_turns(reference, hypothesis, events):
 
 def report(program, folder, latencies=LATENCIES, calibration=True):
     chosen = conversations(folder)
+    if not chosen:
+        print(f"\nconversations: left out: {folder} holds no NAME.rttm with NAME.flac or NAME.wav")
+        return
     references = {name: turns for name, (_, turns, _) in chosen.items()}
     groups = sorted({group for _, _, group in chosen.values()})
     pooled = [(group, [group]) for group in groups]
@@ -74,8 +77,8 @@ def report(program, folder, latencies=LATENCIES, calibration=True):
     for latency in latencies:
         try:
             told = {name: program.track(audio, latency) for name, (audio, _, _) in chosen.items()}
-        except Exception as refused:  # a latency below the model's least
-            print(f"\nlatency {latency} s: {getattr(refused, 'stderr', refused)}")
+        except RuntimeError as refused:  # a latency below the model's least
+            print(f"\nlatency {latency} s: {refused}")
             continue
         first, corrected = ({name: of[k] for name, of in told.items()} for k in (0, 1))
         e, c = program.errors(references, first, COLLAR), program.errors(references, corrected, COLLAR)

@@ -15,6 +15,10 @@ SHORTEST = 0.4  # an utterance below is hardly more than the skipped start
 def report(program, data):
     with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "identification.tsv")) as file:
         held = list(csv.DictReader(file, delimiter="\t"))
+    missing = [row["path"] for row in held if not os.path.exists(os.path.join(data, row["path"]))]
+    if missing:
+        print(f"\nidentification: left out: {data} lacks {len(missing)} recordings of identification.tsv (choose_identification.py writes another)")
+        return
     others = {row["path"]: [] for row in held}
     names = {(row["path"], row["utterance"]) for row in held}
     with open(os.path.join(data, "segments.tsv")) as file:

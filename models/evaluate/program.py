@@ -13,7 +13,10 @@ class Program:
         self.rill, self.model = rill, ["--model", model] if model else []
 
     def _run(self, *arguments):
-        return subprocess.run([self.rill, *arguments], check=True, capture_output=True, text=True).stdout
+        told = subprocess.run([self.rill, *arguments], capture_output=True, text=True)
+        if told.returncode:
+            raise RuntimeError(told.stderr.strip() or f"rill {arguments[0]} failed")
+        return told.stdout
 
     def embed(self, segments):
         """segments [(path, start, duration)] -> {segment: unit embedding}"""

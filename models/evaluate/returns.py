@@ -102,6 +102,10 @@ def judge(turns, returns, told):
 
 def report(program, data, recordings=36, latency=1.0):
     rng, pool = np.random.default_rng(300), speakers(data)
+    few = [corpus for corpus in CORPORA if len(pool[corpus]) < 6]
+    if few:
+        print(f"\nreturns: left out: the test split of {data} has fewer than 6 speakers with {LEAST:.0f} s of {', '.join(few)}")
+        return
     right = {corpus: [] for corpus in CORPORA}
     with tempfile.TemporaryDirectory() as folder:
         for k in range(recordings):

@@ -59,6 +59,15 @@ def good(text):
         return False
 
 
+def has_end(file, frames):
+    """can so many frames before its end be read? A recording that was cut off promises more in its head than it has"""
+    try:
+        file.seek(file.frames - frames)
+        return len(file.read(frames)) == frames
+    except RuntimeError:
+        return False
+
+
 def seconds_of(data, path, wrong, rate=RATE):
     """how long a recording is; 0 when it cannot be used, which goes to wrong"""
     try:
@@ -69,14 +78,13 @@ def seconds_of(data, path, wrong, rate=RATE):
             if file.samplerate != rate:
                 wrong.append(f"{path}: {file.samplerate} Hz; it must be {rate}")
                 return 0.0
-            end = min(file.frames, rate // 10)
-            file.seek(file.frames - end)
-            if len(file.read(end)) < end:
+            if not has_end(file, min(file.frames, rate // 10)):
                 wrong.append(f"{path}: breaks off before its end")
                 return 0.0
             return file.frames / file.samplerate
     except (OSError, RuntimeError) as why:  # soundfile's errors are RuntimeErrors
-        wrong.append(f"{path}: {'is not there' if not os.path.exists(os.path.join(data, path)) else why}")
+        at = os.path.join(data, path)
+        wrong.append(f"{path}: {'is not there' if not os.path.exists(at) else 'is empty' if not os.path.getsize(at) else why}")
         return 0.0
 
 
@@ -118,7 +126,7 @@ def check(data):
     for split, rows in (("train", drawn), ("dev", [row for row in used if row["split"] == "dev"])):
         long = [row for row in rows if float(row["speech"]) >= 4.5]
         if len(long) < LEAST:
-            wrong.append(f"manifest.tsv: {split}: {len(long)} voices of 4.5 s of speech or more; {LEAST} are the least, hundreds are wanted")
+            wrong.append(f"manifest.tsv: {split}: {len(long)} voice{'s' * (len(long) != 1)} of 4.5 s of speech or more; {LEAST} are the least, hundreds are wanted")
     for kind, of in (("noise", corpus.noises), ("rir", corpus.rooms)):
         if not of:
             wrong.append(f"aug.tsv: nothing of kind {kind} whose licence is free (neither NC nor none)")

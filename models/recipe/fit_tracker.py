@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Everything the tracker needs, for a new model: fit_tracker.py MODEL CONVERSATIONS DATA OUT.safetensors
-        [--keys KEYS.json] [--seconds 400] [--every 3] [--real NAME ...]
+        [--keys KEYS.json] [--name NAME] [--licence TEXT] [--seconds 400] [--every 3] [--real NAME ...]
 
 CONVERSATIONS was written by conversations.py (train, dev); of each style every third is taken. Encodes them, makes the
 tracker's tensors (tracker_backend.py), tunes its numbers and calibrates its scores (tune_tracker.py, calibrate_voices.py), and stamps
-all of it, with KEYS.json (the numbers to start from; model_id, licence), onto MODEL. --real names recordings of
+all of it, with KEYS.json (the numbers to start from; model_id, licence, unless --name gives others), onto MODEL. --real names recordings of
 DATA/conv/test that are given up for this, as one more style. Writes OUT.safetensors and OUT.json, and leaves what it worked with in
 OUT.work: what is encoded there is not encoded again, unless MODEL is newer. One core. Needs numpy, scipy, and rill and cached_tracker built."""
 import argparse
@@ -62,6 +62,8 @@ if __name__ == "__main__":
     parser.add_argument("data")
     parser.add_argument("out")
     parser.add_argument("--keys", default=os.path.join(HERE, "..", "speaker-v1.json"))
+    parser.add_argument("--name", help="model_id, in place of that in KEYS.json, and of its licence")
+    parser.add_argument("--licence", default="not stated", help="with --name")
     parser.add_argument("--seconds", type=float, default=400)
     parser.add_argument("--every", type=int, default=3)
     parser.add_argument("--real", nargs="*", default=[])
@@ -80,6 +82,10 @@ if __name__ == "__main__":
         link(os.path.join(chosen.data, "conv", "test"), name, dev, f"real{number}")
     for folder in (dev, train):
         run(tracker, "encode", chosen.model, folder)
+    if chosen.name:
+        named, chosen.keys = {**merge(chosen.keys), "model_id": chosen.name, "licence": chosen.licence}, os.path.join(work, "keys.json")
+        with open(chosen.keys, "w") as file:
+            json.dump(named, file)
     run(sys.executable, os.path.join(HERE, "tracker_backend.py"), train, backend, length)
     run(sys.executable, os.path.join(HERE, "calibrate_voices.py"), rill, chosen.model, chosen.data, voices)
     run(sys.executable, stamp, chosen.model, chosen.out, chosen.keys, length, voices, backend)

@@ -15,7 +15,7 @@ a codec, half of them in a room before. Written to WORK:
 
 Every file appears when it is whole, and what is there already is not made again: stopped, it goes on with the version
 of a speed it was at. WORK/data.sha256 keeps what was prepared: of other data it needs another WORK. About 30 minutes on
-two cores for 5 hours of speech; all speech is held in memory, twice (1 GB for 2 hours)."""
+two cores for 5 hours of speech; all speech is held in memory (1.5 GB an hour)."""
 import hashlib
 import os
 import subprocess

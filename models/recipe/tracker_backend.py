@@ -83,6 +83,8 @@ def backend(conversations):
             steps_count += len(x)
         if len(here) > 1:
             means.append((np.array([m for m, _ in here]), np.array([v for _, v in here])))
+    if not steps_count or not second_count or len(means) < 2:
+        raise SystemExit("tracker_backend: too little speech of one voice at a time is heard in the conversations: is MODEL trained?")
     within, second = within / steps_count, second / second_count
     centres = np.array([m.mean(0) for m, _ in means])
     scatter, freedom = 0, 0
