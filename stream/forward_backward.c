@@ -44,15 +44,17 @@ static float find_unknown(const rill_voice_model *voices, const rill_tracker_sta
 
 /* Whose voice it is that looks unknown: the known speaker of whom what is ahead, count steps with the sum
  * ahead [dim], is the best evidence, or speakers_count when that is not enough. The grouping of the memory
- * would ask the same after its birth, and take back a label that has been told. */
+ * would ask the same after its birth, and take back a label that has been told. Of the holder of the turn
+ * less is asked, recognition_hold: who was recognised a step ago still is. */
 static size_t recognise(const rill_voice_model *voices, const rill_tracker_state *self,
-                        const rill_tracker_parts *at, float count, const float *ahead) {
+                        const rill_tracker_parts *at, float count, const float *ahead, size_t holder) {
     float own[RILL_VOICE_MAX_DIM], best = voices->recognition_evidence - self->ease;
     size_t who = self->speakers_count;
     for (size_t k = 0; k < self->speakers_count; k++) {
         const float *sums = at->sums + k * voices->dim, heard = self->speakers[k].count;
         for (size_t d = 0; d < voices->dim; d++) own[d] = sums[d] - heard * at->room[d];
-        const float likeness = rill_voice_likeness(voices, heard, own, count, ahead);
+        const float likeness = rill_voice_likeness(voices, heard, own, count, ahead) +
+                               (k == holder ? voices->recognition_hold : 0);
         if (likeness >= best) best = likeness, who = k;
     }
     return who;
@@ -65,13 +67,19 @@ static float most_likely(const candidates *of, const float *likelihood, float un
     return most;
 }
 
-/* Backward: ahead [known + 1] ∝ p(what is heard after step up to end | who speaks at step). */
+/* Backward: ahead[i] [known + 1] ∝ p(what is heard after step + i up to end | who speaks at step + i), for
+ * the steps from step to steady. */
 static void look_ahead(const rill_voice_model *voices, const rill_tracker_state *self,
-                       const rill_tracker_parts *at, const candidates *of, uint64_t step, uint64_t end,
-                       const float *unknown, float *ahead) {
+                       const rill_tracker_parts *at, const candidates *of, uint64_t step, uint64_t steady,
+                       uint64_t end, const float *unknown, float (*ahead_of)[RILL_TRACKER_MAX_SPEAKERS + 1]) {
     const size_t known = of->known;
+    float *ahead = ahead_of[steady - step];
     for (size_t k = 0; k <= known; k++) ahead[k] = 1;
     for (uint64_t q = end; q > step; q--) {
+        if (q <= steady) {
+            memcpy(ahead_of[q - 1 - step], ahead, (known + 1) * sizeof *ahead);
+            ahead = ahead_of[q - 1 - step];
+        }
         const float *likelihood =
             at->likelihood + rill_tracker_slot(voices, self, q) * RILL_TRACKER_MAX_SPEAKERS;
         const float most = most_likely(of, likelihood, unknown[q - step]);
@@ -90,46 +98,80 @@ static void look_ahead(const rill_voice_model *voices, const rill_tracker_state 
     }
 }
 
-/* Forward: the speakers' belief and unknown_belief take step in; change is the chance that somebody else
- * speaks than before. */
-static void look_back(rill_tracker_state *self, const candidates *of, float change, const float *likelihood,
-                      float unknown) {
+/* Forward: belief [known + 1], the unknown voice's last, takes a step in; change is the chance that somebody
+ * else speaks than before. */
+static void look_back(const candidates *of, float change, const float *likelihood, float unknown,
+                      float *belief) {
+    const size_t known = of->known;
     const float most = most_likely(of, likelihood, unknown);
-    float before = self->unknown_belief, total = 0;
-    for (size_t k = 0; k < of->known; k++) before += self->speakers[k].belief;
-    for (size_t k = 0; k < of->known; k++) {
-        float belief = (1 - change) * self->speakers[k].belief / before + change / of->choices;
-        self->speakers[k].belief = belief * expf(likelihood[k] - most);
-        total += self->speakers[k].belief;
+    float before = 0, total = 0;
+    for (size_t k = 0; k <= known; k++) before += belief[k];
+    for (size_t k = 0; k < known; k++) {
+        belief[k] = ((1 - change) * belief[k] / before + change / of->choices) * expf(likelihood[k] - most);
+        total += belief[k];
     }
-    float belief = (1 - change) * self->unknown_belief / before + change * of->newcomer / of->choices;
-    self->unknown_belief = of->room_left ? belief * expf(unknown - most) : 0;
-    total += self->unknown_belief;
-    for (size_t k = 0; k < of->known; k++) self->speakers[k].belief /= total;
-    self->unknown_belief /= total;
+    belief[known] = (1 - change) * belief[known] / before + change * of->newcomer / of->choices;
+    belief[known] = of->room_left ? belief[known] * expf(unknown - most) : 0;
+    total += belief[known];
+    for (size_t k = 0; k <= known; k++) belief[k] /= total;
 }
 
-/* Whether candidate k is who the running turn is told of. */
-static bool holds_turn(const rill_tracker_state *self, size_t known, size_t k) {
-    if (self->turns[0].speaker == RILL_NOBODY) return false;
-    return self->turns[0].speaker == (k < known ? self->speakers[k].number : self->pending);
+/* belief [known + 1] from what the speakers keep, or back to them. */
+static void load_belief(const rill_tracker_state *self, float *belief) {
+    for (size_t k = 0; k < self->speakers_count; k++) belief[k] = self->speakers[k].belief;
+    belief[self->speakers_count] = self->unknown_belief;
+}
+
+static void keep_belief(rill_tracker_state *self, const float *belief) {
+    for (size_t k = 0; k < self->speakers_count; k++) self->speakers[k].belief = belief[k];
+    self->unknown_belief = belief[self->speakers_count];
+}
+
+/* posterior [known + 1] of one step from its belief and what is ahead of it. */
+static void find_posterior(size_t known, const float *belief, const float *ahead, float *posterior) {
+    float all = 0;
+    for (size_t k = 0; k <= known; k++) all += posterior[k] = belief[k] * ahead[k];
+    for (size_t k = 0; k <= known; k++) posterior[k] = all > 0 ? posterior[k] / all : 0;
+}
+
+/* Who holds the running turn: a speaker's index, known for the unknown voice, or SIZE_MAX. */
+static size_t find_holder(const rill_tracker_state *self) {
+    const uint32_t number = self->turns[0].speaker;
+    if (number == RILL_NOBODY) return SIZE_MAX;
+    for (size_t k = 0; k < self->speakers_count; k++)
+        if (self->speakers[k].number == number) return k;
+    return number == self->pending ? self->speakers_count : SIZE_MAX;
+}
+
+/* The likeliest of values [known + 1], the holder's counting odds times as much; a tie is the unknown
+ * voice's. */
+static size_t find_best(const candidates *of, const float *values, size_t holder, float odds) {
+    size_t who = of->known;
+    float best = 0;
+    for (size_t k = 0; k <= of->known; k++) {
+        const float weighed = k == holder ? values[k] * odds : values[k];
+        if (weighed > best || (k == of->known && of->room_left && weighed >= best)) best = weighed, who = k;
+    }
+    return who;
 }
 
 /* Who speaks beside who: as likely as its voice makes it, to a power, as it is a mixture that was heard; and
- * as likely as it spoke of late. */
-static void find_second(const rill_voice_model *voices, const rill_tracker_state *self, const float *ahead,
-                        rill_decision *made) {
-    float best = 0, all = 0;
+ * as likely as it spoke of late. Who is told second already stays so unless another is change_odds as likely.
+ */
+static void find_second(const rill_voice_model *voices, const rill_tracker_state *self, const float *belief,
+                        const float *ahead, rill_decision *made) {
+    float best = 0, chosen = 0, all = 0;
     made->second = SIZE_MAX;
     for (size_t k = 0; k < self->speakers_count; k++) {
         const rill_known_speaker *known = &self->speakers[k];
         if (k == made->who) continue;
-        const float both = ahead[k] * known->belief;
-        const float weighed = powf(both + 1e-12F, voices->overlap_voice) * (known->recent + 1e-3F);
-        all += weighed;
-        if (weighed > best) best = weighed, made->second = k;
+        const float likely =
+            powf(ahead[k] * belief[k] + 1e-12F, voices->overlap_voice) * (known->recent + 1e-3F);
+        const float weighed = known->number == self->turns[1].speaker ? likely * voices->change_odds : likely;
+        all += likely;
+        if (weighed > best) best = weighed, chosen = likely, made->second = k;
     }
-    made->second_posterior = all > 0 ? best / all : 0;
+    made->second_posterior = all > 0 ? chosen / all : 0;
 }
 
 rill_decision rill_tracker_decide(const rill_voice_model *voices, rill_tracker_state *self,
@@ -143,25 +185,37 @@ rill_decision rill_tracker_decide(const rill_voice_model *voices, rill_tracker_s
     const uint64_t last = self->heard - 1;
     uint64_t end = last >= step + voices->embedding_delay ? last - voices->embedding_delay : step;
     if (end > step + voices->lookahead) end = step + voices->lookahead;
-    float unknown[RILL_TRACKER_MAX_WAIT + 1], ahead[RILL_TRACKER_MAX_SPEAKERS + 1], sums[RILL_VOICE_MAX_DIM];
+    const uint64_t steady = end < step + voices->steady ? end : step + voices->steady;
+    float unknown[RILL_TRACKER_MAX_WAIT + 1], sums[RILL_VOICE_MAX_DIM];
+    float ahead[RILL_TRACKER_MAX_STEADY + 1][RILL_TRACKER_MAX_SPEAKERS + 1];
+    float belief[RILL_TRACKER_MAX_SPEAKERS + 1], posterior[RILL_TRACKER_MAX_SPEAKERS + 1],
+        stretch[RILL_TRACKER_MAX_SPEAKERS + 1];
     const float count = find_unknown(voices, self, at, step, end, unknown, sums);
-    look_ahead(voices, self, at, &of, step, end, unknown, ahead);
-    look_back(self, &of, speech ? voices->change_rate : voices->pause_change_rate,
-              at->likelihood + rill_tracker_slot(voices, self, step) * RILL_TRACKER_MAX_SPEAKERS, unknown[0]);
-    size_t who = of.known;
-    float best = 0, chosen = 0, all = 0;
-    for (size_t k = 0; k <= of.known; k++) {
-        const float both = ahead[k] * (k < of.known ? self->speakers[k].belief : self->unknown_belief);
-        const float weighed = holds_turn(self, of.known, k) ? both * voices->change_odds : both;
-        all += both;
-        if (weighed > best || (k == of.known && room_left && weighed >= best))
-            best = weighed, chosen = both, who = k;
+    look_ahead(voices, self, at, &of, step, steady, end, unknown, ahead);
+    load_belief(self, belief);
+    look_back(&of, speech ? voices->change_rate : voices->pause_change_rate,
+              at->likelihood + rill_tracker_slot(voices, self, step) * RILL_TRACKER_MAX_SPEAKERS, unknown[0],
+              belief);
+    keep_belief(self, belief);
+    find_posterior(of.known, belief, ahead[0], posterior);
+    rill_decision made = {.who = 0};
+    /* The same for the steps that follow at once: what the step alone seems to say, they may not. */
+    memcpy(stretch, posterior, (of.known + 1) * sizeof *stretch);
+    for (uint64_t q = step + 1; q <= steady; q++) {
+        float here[RILL_TRACKER_MAX_SPEAKERS + 1];
+        look_back(&of, voices->change_rate,
+                  at->likelihood + rill_tracker_slot(voices, self, q) * RILL_TRACKER_MAX_SPEAKERS,
+                  unknown[q - step], belief);
+        find_posterior(of.known, belief, ahead[q - step], here);
+        for (size_t k = 0; k <= of.known; k++) stretch[k] += here[k];
     }
-    if (who == of.known && speech && self->pending == RILL_NOBODY) {
-        who = recognise(voices, self, at, count, sums);
-        chosen = ahead[who] * (who < of.known ? self->speakers[who].belief : self->unknown_belief);
-    }
-    rill_decision made = {.who = who, .posterior = all > 0 ? chosen / all : 0};
-    find_second(voices, self, ahead, &made);
+    const size_t holder = find_holder(self);
+    made.who = find_best(&of, posterior, holder, voices->change_odds);
+    if (made.who != holder) made.who = find_best(&of, stretch, holder, voices->change_odds);
+    if (made.who == of.known && speech && self->pending == RILL_NOBODY)
+        made.who = recognise(voices, self, at, count, sums, holder);
+    made.posterior = posterior[made.who];
+    load_belief(self, belief);
+    find_second(voices, self, belief, ahead[0], &made);
     return made;
 }

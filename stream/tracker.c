@@ -122,19 +122,32 @@ static float mean_around(const rill_tracker_state *self, const float *values, ui
     return sum / (float)(end - from);
 }
 
+/* Whether values, in the mean over reach steps on both sides, say that something runs at step. It begins
+ * above begin, and while it runs it ends at hold: both only when it is so in the mean of the steady steps
+ * that follow as well, as far as they have been heard with their reach; so that a turn is not cut, nor told,
+ * for a moment. */
+static bool runs(const rill_voice_model *voices, const rill_tracker_state *self, const float *values,
+                 uint64_t step, size_t reach, bool running, float begin, float hold) {
+    const float bound = running ? hold : begin, here = mean_around(self, values, step, reach);
+    if ((here > bound) == running) return running;
+    float sum = here, count = 1;
+    for (uint64_t q = step + 1; q <= step + voices->steady && q + reach < self->heard; q++, count++)
+        sum += mean_around(self, values, q, reach);
+    return (sum / count > bound) == running ? running : !running;
+}
+
 /* Speech that runs is held by less than what begins it: a turn is not cut where it grows faint. */
 static bool is_speech(const rill_voice_model *voices, const rill_tracker_state *self,
                       const rill_tracker_parts *at, uint64_t step) {
-    return mean_around(self, at->logits, step, voices->speech_reach) >
-           (self->speaking ? voices->speech_hold : voices->speech_threshold);
+    return runs(voices, self, at->logits, step, voices->speech_reach, self->speaking,
+                voices->speech_threshold, voices->speech_hold);
 }
 
 /* Whether two speak, one of them longer: who is told at the same time must have begun or will go on. */
 static bool is_overlap(const rill_voice_model *voices, const rill_tracker_state *self,
                        const rill_tracker_parts *at, uint64_t step) {
-    const bool running = self->turns[1].speaker != RILL_NOBODY;
-    return mean_around(self, at->overlap, step, voices->overlap_reach) >
-           (running ? voices->overlap_hold : voices->overlap_threshold);
+    return runs(voices, self, at->overlap, step, voices->overlap_reach, self->turns[1].speaker != RILL_NOBODY,
+                voices->overlap_threshold, voices->overlap_hold);
 }
 
 /* The calibrated probability that a step's label is right. */

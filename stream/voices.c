@@ -170,8 +170,10 @@ static void read_all(reader *from, rill_voice_model *voices) {
     voices->change_rate = real(from, "tracker.change_rate", 1e-6, 0.5);
     voices->pause_change_rate = real(from, "tracker.pause_change_rate", 1e-6, 0.9);
     voices->change_odds = real(from, "tracker.change_odds", 1, 1e6);
+    voices->steady = (size_t)real_or(from, "tracker.steady_steps", 0, RILL_TRACKER_MAX_STEADY, 0);
     voices->newcomer_cost = real(from, "tracker.newcomer_cost", -30, 30);
     voices->recognition_evidence = real_or(from, "tracker.recognition_evidence", -1000, 1000, 2);
+    voices->recognition_hold = real_or(from, "tracker.recognition_hold", 0, 1000, 0);
     voices->lookahead = whole(from, "tracker.lookahead_steps", 1, 1000);
     voices->birth_steps = whole(from, "tracker.birth_steps", 1, 1000);
     voices->learning_confidence = real(from, "tracker.learning_confidence", 0, 1);

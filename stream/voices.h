@@ -14,9 +14,10 @@
 
 #include <rill/stream/tracker.h>
 
-#define RILL_VOICE_MAX_DIM   512
-#define RILL_EVIDENCE_TABLE  1024 /* entries of the logarithm table */
-#define RILL_EVIDENCE_OCTAVE 32   /* entries for each doubling of 1 + count */
+#define RILL_VOICE_MAX_DIM      512
+#define RILL_TRACKER_MAX_STEADY 25   /* steps */
+#define RILL_EVIDENCE_TABLE     1024 /* entries of the logarithm table */
+#define RILL_EVIDENCE_OCTAVE    32   /* entries for each doubling of 1 + count */
 
 struct rill_voice_model {
     const float *projection; /* [dim][embedding_dim] */
@@ -43,8 +44,10 @@ struct rill_voice_model {
     float voice_drift;                    /* 1 / (steps from which on more of a voice teaches little) */
     float change_rate, pause_change_rate; /* chance a step of a change of speaker, in speech and in a pause */
     float change_odds;                    /* how much likelier another must be than who holds the turn */
-    float newcomer_cost;                  /* of a change to an unknown voice, against one to a known voice */
-    float recognition_evidence;           /* that an unknown voice is a known one's: from so much on it is */
+    size_t steady;       /* and over so many steps more; speech begins and ends in the mean of so many more */
+    float newcomer_cost; /* of a change to an unknown voice, against one to a known voice */
+    float recognition_evidence; /* that an unknown voice is a known one's: from so much on it is */
+    float recognition_hold;     /* and from so much less if it holds the turn */
     size_t lookahead;   /* steps that are looked ahead at most: further on others speak, and a newcomer's
                            evidence is of all that is ahead */
     size_t birth_steps; /* of unknown speech until it is a speaker */

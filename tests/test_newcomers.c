@@ -30,7 +30,7 @@ Test(newcomers, pending_speech_has_a_label_of_its_own) {
     voice a = make_voice(), cough = make_voice();
     hear(tracker, &told, &a, 10);
     hear(tracker, &told, NULL, 2);
-    hear(tracker, &told, &cough, 0.8); /* too short to be born of */
+    hear(tracker, &told, &cough, 1); /* too short to be born of */
     hear(tracker, &told, NULL, 3);
     cr_assert_eq(rill_tracker_speakers(tracker, 0, NULL), 1);
     finish(tracker, &told);
@@ -50,10 +50,10 @@ Test(newcomers, a_provisional_label_is_lent_again) {
         random_seed(seed);
         voice a = make_voice(), b = make_voice();
         hear(tracker, &told, &a, 10);
-        for (int i = 0; i < 20; i++) { /* from 10 s on, 3.8 s each */
+        for (int i = 0; i < 20; i++) { /* from 10 s on, 4 s each */
             voice cough = make_voice();
             hear(tracker, &told, NULL, 2);
-            hear(tracker, &told, &cough, 0.8);
+            hear(tracker, &told, &cough, 1);
             hear(tracker, &told, NULL, 1);
         }
         hear(tracker, &told, &b, 4);
@@ -64,7 +64,7 @@ Test(newcomers, a_provisional_label_is_lent_again) {
         for (size_t i = 0; i < told.count; i++)
             cr_assert(told.events[i].speaker == own || told.events[i].speaker == lent,
                       "seed %llu: S%u is told", (unsigned long long)seed, told.events[i].speaker);
-        cr_assert_eq(label_at(&told, 86.5, 90), lent);
+        cr_assert_eq(label_at(&told, 90.5, 94), lent);
         free(told.events);
     }
 }

@@ -2,11 +2,13 @@
 """Everything the tracker needs, for a new model: fit_tracker.py MODEL CONVERSATIONS DATA OUT.safetensors
         [--keys KEYS.json] [--name NAME] [--licence TEXT] [--seconds 400] [--every 3] [--real NAME ...]
 
-CONVERSATIONS was written by conversations.py (train, dev); of each style every third is taken. Encodes them, makes the
+CONVERSATIONS was written by conversations.py (train, dev); of each style every third is taken. Encodes them, and of those of
+dev a copy each at 48 kHz and 16 bits, so that no number is chosen that tells a copy otherwise; makes the
 tracker's tensors (tracker_backend.py), tunes its numbers and calibrates its scores (tune_tracker.py, calibrate_voices.py), and stamps
 all of it, with KEYS.json (the numbers to start from; model_id, licence, unless --name gives others), onto MODEL. --real names recordings of
 DATA/conv/test that are given up for this, as one more style. Writes OUT.safetensors and OUT.json, and leaves what it worked with in
-OUT.work: what is encoded there is not encoded again, unless MODEL is newer. One core. Needs numpy, scipy, and rill and cached_tracker built."""
+OUT.work: what is encoded there is not encoded again, unless MODEL is newer. One core. Needs numpy, scipy, ffmpeg, and rill and cached_tracker
+built."""
 import argparse
 import json
 import os
@@ -45,6 +47,19 @@ def choose(source, folder, every):
             link(source, name, folder, name)
 
 
+def copy(folder):
+    """folder/copies/NAME.wav: what a player or an editor makes of each recording, another rate, other rounding"""
+    copies = os.path.join(folder, "copies")
+    os.makedirs(copies, exist_ok=True)
+    for name in sorted(os.listdir(folder)):
+        stem, ending = os.path.splitext(name)
+        made = os.path.join(copies, stem + ".wav")
+        if ending in (".wav", ".flac") and not os.path.exists(made):
+            command = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", os.path.join(folder, name), "-ar", "48000"]
+            subprocess.run([*command, "-c:a", "pcm_s16le", made], check=True)
+    return copies
+
+
 def merge(*paths):
     """the objects of several files, an inner object's keys put together, the last one wins"""
     out = {}
@@ -80,7 +95,7 @@ if __name__ == "__main__":
         choose(os.path.join(chosen.conversations, source), folder, chosen.every)
     for number, name in enumerate(chosen.real):
         link(os.path.join(chosen.data, "conv", "test"), name, dev, f"real{number}")
-    for folder in (dev, train):
+    for folder in (dev, train, copy(dev)):
         run(tracker, "encode", chosen.model, folder)
     if chosen.name:
         named, chosen.keys = {**merge(chosen.keys), "model_id": chosen.name, "licence": chosen.licence}, os.path.join(work, "keys.json")
