@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Attention: rows scored and mixed, the recurrences step by step and by chunks, the delta rules, the fold. */
+/* Attention: rows scored and mixed, the recurrences step by step and by chunks, the delta rules, the steady
+ * step. */
 #include "kernel_tables.h"
 
 /* Scores and mixtures of rows that lie apart, in an order of their own, whatever may be fetched. */
@@ -288,29 +289,184 @@ Test(kernels_attention, delta_replaces_as_defined) {
     every_table(deltas_agree, "delta");
 }
 
-/* total − compensation is the sum, to a rounding of what is added and two of the smaller: 4 u (|block| + |c|)
- */
-static void folds_agree(const rill_kernels *reference, const rill_kernels *kernels) {
-    for (int round = 0; round < 60; round++) {
-        size_t count = random_below(300);
-        guarded_floats total = guarded_input(count, -1e3, 1e3), small = guarded_input(count, -1e-5, 1e-5);
-        guarded_floats block = guarded_input(count, -2, 2), now = guarded_output(count);
-        for (int which = 0; which < 2; which++) {
-            guarded_floats t = guarded_copy(&total), c = guarded_copy(&small), b = guarded_copy(&block);
-            (which ? kernels : reference)->fold(count, t.data, c.data, now.data, b.data);
-            for (size_t i = 0; i < count; i++) {
-                double added = (double)block.data[i] - (double)small.data[i];
-                double left = (double)t.data[i] - (double)c.data[i] - (double)total.data[i];
-                near(which ? kernels : reference, "fold", i, left, added,
-                     4 * U * (fabs((double)block.data[i]) + fabs((double)small.data[i])));
-                cr_assert(now.data[i] == t.data[i] && b.data[i] == 0);
-            }
-            guarded_free(&t), guarded_free(&c), guarded_free(&b);
-        }
-        guarded_free(&total), guarded_free(&small), guarded_free(&block), guarded_free(&now);
+/* A steady state's head count times random parts, whose kept keys may be of any age. */
+typedef struct steady_case {
+    rill_steady_step step; /* its pointers are those of the parts below */
+    guarded_floats S, z, S_lost, z_lost, keys_kept, values_kept, queries, keys, values, output;
+    bool normalize;
+} steady_case;
+
+static float *kept_at(guarded_floats *kept, size_t dim, size_t head, size_t place, size_t i) {
+    return kept->data + head * rill_steady_kept_floats(dim) +
+           (i / RILL_STEADY_PANEL * RILL_STEADY_BLOCK_STEPS + place) * RILL_STEADY_PANEL +
+           i % RILL_STEADY_PANEL;
+}
+
+static guarded_floats random_kept(size_t heads, size_t dim, double low) {
+    guarded_floats kept = guarded_input(heads * rill_steady_kept_floats(dim), 0, 0);
+    for (size_t h = 0; h < heads; h++)
+        for (size_t s = 0; s < RILL_STEADY_BLOCK_STEPS; s++)
+            for (size_t i = 0; i < dim; i++)
+                *kept_at(&kept, dim, h, s, i) = (float)(low + (1 - low) * random_uniform());
+    return kept;
+}
+
+static steady_case steady_make(void) {
+    steady_case c = {.normalize = random_below(2)};
+    const size_t dims[] = {odd_dim(), (size_t)8 << random_below(6)}; /* whole tiles now and then */
+    const size_t heads = 1 + random_below(4), group = 1 + random_below(3) / 2;
+    const size_t key_dim = dims[random_below(2)],
+                 value_dim = random_below(2) ? odd_dim() : (size_t)4 << random_below(7);
+    const double low = c.normalize ? 0 : -1;
+    c.S = guarded_input(heads * key_dim * value_dim, -1e3, 1e3);
+    c.z = guarded_input(heads * key_dim, 1e2, 1e3);
+    c.S_lost = guarded_input(c.S.count, -1e-5, 1e-5);
+    c.z_lost = guarded_input(c.z.count, -1e-5, 1e-5);
+    c.keys_kept = random_kept(heads, key_dim, low);
+    c.values_kept = random_kept(heads, value_dim, -1);
+    c.queries = guarded_input(heads * group * key_dim, low, 1);
+    c.keys = guarded_input(heads * key_dim, low, 1);
+    c.values = guarded_input(heads * value_dim, -1, 1);
+    c.step = (rill_steady_step){.heads = heads,
+                                .query_group = group,
+                                .key_dim = key_dim,
+                                .value_dim = value_dim,
+                                .place = random_below(RILL_STEADY_BLOCK_STEPS),
+                                .queries = c.queries.data,
+                                .keys = random_below(5) ? c.keys.data : NULL,
+                                .values = c.values.data,
+                                .epsilon = 1e-6f,
+                                .scale = 0.3f};
+    return c;
+}
+
+static steady_case steady_copy(const steady_case *from) {
+    steady_case c = *from;
+    c.S = guarded_copy(&from->S), c.S_lost = guarded_copy(&from->S_lost);
+    c.z = guarded_copy(&from->z), c.z_lost = guarded_copy(&from->z_lost);
+    c.keys_kept = guarded_copy(&from->keys_kept), c.values_kept = guarded_copy(&from->values_kept);
+    c.output = guarded_output(c.step.heads * c.step.query_group * c.step.value_dim);
+    c.step.S = c.S.data, c.step.S_lost = c.S_lost.data;
+    c.step.z = c.normalize ? c.z.data : NULL, c.step.z_lost = c.z_lost.data;
+    c.step.kept_keys = c.keys_kept.data, c.step.kept_values = c.values_kept.data;
+    c.step.output = c.output.data;
+    return c;
+}
+
+static void steady_free(steady_case *c, bool with_inputs) {
+    guarded_free(&c->S), guarded_free(&c->z), guarded_free(&c->S_lost), guarded_free(&c->z_lost);
+    guarded_free(&c->keys_kept), guarded_free(&c->values_kept);
+    if (with_inputs)
+        guarded_free(&c->queries), guarded_free(&c->keys), guarded_free(&c->values);
+    else
+        guarded_free(&c->output);
+}
+
+/* Σ k_d v_m of a head's kept steps, m = value_dim: Σ k_d; or their magnitudes */
+static double steady_block(steady_case *c, size_t head, size_t d, size_t m, bool absolute) {
+    double sum = 0;
+    for (size_t s = 0; s < RILL_STEADY_BLOCK_STEPS; s++) {
+        const double k = (double)*kept_at(&c->keys_kept, c->step.key_dim, head, s, d);
+        const double v =
+            m < c->step.value_dim ? (double)*kept_at(&c->values_kept, c->step.value_dim, head, s, m) : 1;
+        sum += absolute ? fabs(k * v) : k * v;
+    }
+    return sum;
+}
+
+/* Puts the step in its place: what all sums below are of. */
+static void steady_keep(steady_case *c) {
+    for (size_t h = 0; h < c->step.heads; h++) {
+        for (size_t d = 0; d < c->step.key_dim; d++)
+            *kept_at(&c->keys_kept, c->step.key_dim, h, c->step.place, d) =
+                c->step.keys ? c->keys.data[h * c->step.key_dim + d] : 0;
+        for (size_t m = 0; m < c->step.value_dim; m++)
+            *kept_at(&c->values_kept, c->step.value_dim, h, c->step.place, m) =
+                c->step.keys ? c->values.data[h * c->step.value_dim + m] : 0;
     }
 }
 
-Test(kernels_attention, fold_loses_nothing) {
-    every_table(folds_agree, "fold");
+/* A sum over key_dim rows, and over the kept steps and their own products; the normalizer's, the division. */
+static void expect_steady_output(const rill_kernels *kernels, steady_case *before, const steady_case *after,
+                                 size_t query_head) {
+    const size_t key_dim = before->step.key_dim, value_dim = before->step.value_dim;
+    const size_t head = query_head / before->step.query_group;
+    const float *query = before->queries.data + query_head * key_dim;
+    double normalizer = (double)before->step.epsilon;
+    for (size_t d = 0; d < key_dim; d++)
+        normalizer += (double)query[d] * ((double)before->z.data[head * key_dim + d] +
+                                          steady_block(before, head, d, value_dim, false));
+    const double factor = before->normalize ? 1 / normalizer : (double)before->step.scale;
+    for (size_t m = 0; m < value_dim; m++) {
+        double sum = 0, magnitude = 0;
+        for (size_t d = 0; d < key_dim; d++) {
+            const double S = (double)before->S.data[(head * key_dim + d) * value_dim + m];
+            sum += (double)query[d] * (S + steady_block(before, head, d, m, false));
+            magnitude += fabs((double)query[d]) * (fabs(S) + steady_block(before, head, d, m, true));
+        }
+        const double units = (double)(key_dim + RILL_STEADY_BLOCK_STEPS + 6) * (before->normalize ? 2 : 1);
+        const size_t i = query_head * value_dim + m;
+        near(kernels, "steady_step output", i, (double)after->output.data[i], sum * factor,
+             units * U * magnitude * factor);
+    }
+}
+
+/* total − lost has grown by the block, to B roundings of its sum, and three of what is smaller. */
+static void expect_folded(const rill_kernels *kernels, size_t i, const float before[2], const float after[2],
+                          double block, double magnitude) {
+    const double grown = ((double)after[0] - (double)after[1]) - ((double)before[0] - (double)before[1]);
+    near(kernels, "steady_step fold", i, grown, block,
+         (RILL_STEADY_BLOCK_STEPS + 3) * U * (magnitude + fabs((double)before[1])));
+}
+
+static void expect_steady_row(const rill_kernels *kernels, steady_case *before, const steady_case *after,
+                              size_t head, size_t d) {
+    const size_t key_dim = before->step.key_dim, value_dim = before->step.value_dim,
+                 kept = RILL_STEADY_BLOCK_STEPS;
+    const size_t place = before->step.place, row = head * key_dim + d;
+    const bool folded = key_dim * place / kept <= d && d < key_dim * (place + 1) / kept;
+    for (size_t m = 0; m <= value_dim; m++) {
+        const bool z = m == value_dim;
+        const size_t i = z ? row : row * value_dim + m;
+        const float was[] = {(z ? before->z : before->S).data[i],
+                             (z ? before->z_lost : before->S_lost).data[i]};
+        const float is[] = {(z ? after->z : after->S).data[i], (z ? after->z_lost : after->S_lost).data[i]};
+        if (folded && (!z || before->normalize))
+            expect_folded(kernels, i, was, is, steady_block(before, head, d, m, false),
+                          steady_block(before, head, d, m, true));
+        else
+            cr_assert(is[0] == was[0] && is[1] == was[1], "%s steady_step changed row %zu", kernels->name, d);
+    }
+    steady_case still = *after;
+    for (size_t s = 0; s < kept; s++) {
+        const float want = folded ? 0 : *kept_at(&before->keys_kept, key_dim, head, s, d);
+        cr_assert(*kept_at(&still.keys_kept, key_dim, head, s, d) == want, "%s steady_step kept key %zu, %zu",
+                  kernels->name, s, d);
+    }
+}
+
+static void steady_steps_agree(const rill_kernels *reference, const rill_kernels *kernels) {
+    for (int round = 0; round < 40; round++) {
+        steady_case c = steady_make();
+        steady_case before = steady_copy(&c);
+        steady_keep(&before);
+        for (int which = 0; which < 2; which++) {
+            const rill_kernels *table = which ? kernels : reference;
+            steady_case after = steady_copy(&c);
+            table->steady_step(&after.step);
+            cr_assert_arr_eq(after.values_kept.data, before.values_kept.data,
+                             before.values_kept.count * sizeof(float));
+            for (size_t h = 0; h < c.step.heads * c.step.query_group; h++)
+                expect_steady_output(table, &before, &after, h);
+            for (size_t h = 0; h < c.step.heads; h++)
+                for (size_t d = 0; d < c.step.key_dim; d++) expect_steady_row(table, &before, &after, h, d);
+            steady_free(&after, false);
+        }
+        steady_free(&before, false);
+        steady_free(&c, true);
+    }
+}
+
+Test(kernels_attention, steady_step_loses_nothing) {
+    every_table(steady_steps_agree, "steady_step");
 }

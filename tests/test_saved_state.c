@@ -154,7 +154,8 @@ Test(saved_state, with_a_wrong_header_and_a_right_checksum_is_refused) {
     random_seed(33);
     rill_attention_shape shape = {RILL_RULE_GATED, RILL_DECAY_HEAD, 2, 4, 3, 5, true, 1e-6f, 0};
     saved_case c = saved_case_make(shape);
-    refused_when(&c, 8, 2, 4, RILL_UNSUPPORTED, "layout 2");
+    refused_when(&c, 8, 3, 4, RILL_UNSUPPORTED, "layout 3");
+    refused_when(&c, 8, 2, 4, RILL_BAD_FORMAT, "header");
     refused_when(&c, 8, 0, 4, RILL_UNSUPPORTED, "layout 0");
     refused_when(&c, 12, 0, 4, RILL_BAD_FORMAT, "header");
     refused_when(&c, 12, 5, 4, RILL_BAD_FORMAT, "header");

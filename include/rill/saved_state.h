@@ -3,9 +3,9 @@
  *
  *     offset  size  what
  *          0     8  "rillatt" and a zero byte
- *          8     4  version of this layout, 1
- *         12     4  states that follow: 1, or 4 for a steady state
- *         16     4  steps in the block of a steady state, else 0
+ *          8     4  version of this layout: 1, or 2 for a steady state
+ *         12     4  states that follow: 1, or 2 for a steady state
+ *         16     4  of a steady state, the place of the next step among the kept ones, 0 … 7; else 0
  *         20     4  update rule: the number of the rill_update_rule
  *         24     4  decay: the number of the rill_decay
  *         28     4  1 when normalized, else 0
@@ -16,8 +16,13 @@
  *         64     4  epsilon, float; 0 when not normalized
  *         68     4  scale, float; 0 when normalized
  *         72   4 n  each state: S [heads][key_dim][value_dim], then z [heads][key_dim] when normalized, float
- *                   of a steady state: as it is read, total, compensation, block
+ *                   of a steady state: total, what its sums took too much; behind them the kept keys, then
+ *                   values, [heads][⌈dim / 16⌉][8][16]: 16 columns of each kept step, zeros beyond dim; of a
+ *                   key, 0 in the rows of S that have taken it in
  *   72 + 4 n     8  FNV-1a of all bytes before it, 64 bits
+ *
+ * Version 1 saved a steady state as 4 states (as it is read, total, compensation, a block of steps not yet in
+ * the total) and, at 16, the steps in that block, 0 … 15.
  *
  * Later versions of rill load what earlier ones saved. Bytes that differ in one byte from what was saved are
  * always refused, other damage but for one in 2⁶⁴. The checksum is against accidents; bytes made with malice
@@ -56,7 +61,7 @@ RILL_API rill_status rill_attention_load(const rill_attention_shape *shape, cons
                                          const void *bytes, size_t size, void *state, rill_error *why);
 
 /* The shape of the state that was saved as these bytes, plain or steady: size is rill_attention_saved_size of
- * it, or rill_steady_saved_size. Epsilon or scale, whichever the shape does not use, is 0. Fails as
+ * it, or rill_steady_saved_size unless a steady state was saved by version 1. Epsilon or scale, whichever the shape does not use, is 0. Fails as
  * rill_attention_load does, and then leaves *shape alone. */
 RILL_API rill_status rill_saved_state_shape(const char *name, const void *bytes, size_t size,
                                             rill_attention_shape *shape, rill_error *why);

@@ -164,10 +164,11 @@ RILL_API void rill_transformer_step(const rill_transformer *transformer, void *s
 /* Steps taken since the start. Real-time safe. */
 RILL_API size_t rill_transformer_taken(const void *stream);
 
-/* A linear layer's state as it is now (<rill/attention.h>: S [heads][key_dim][value_dim], then z
- * [heads][key_dim]): of self-attention, or with cross of the memory. Real-time safe. */
-RILL_API const float *rill_transformer_state(const rill_transformer *transformer, const void *stream,
-                                             size_t layer, bool cross);
+/* A linear layer's state as it is now, of self-attention or with cross of the memory, in the caller's memory
+ * of rill_attention_size bytes (<rill/attention.h>: S [heads][key_dim][value_dim], then z [heads][key_dim],
+ * rounded up to a multiple of 64 bytes). Real-time safe. */
+RILL_API void rill_transformer_state(const rill_transformer *transformer, const void *stream, size_t layer,
+                                     bool cross, float *state);
 
 #ifdef __cplusplus
 }

@@ -11,7 +11,7 @@
 #include "checksum.h"
 #include "failure.h"
 
-enum { version = 1, header_size = 72, checksum_size = 8 };
+enum { version = 2, header_size = 72, checksum_size = 8 };
 
 static const char magic[8] = "rillatt";
 
@@ -43,15 +43,21 @@ static float read_float(const unsigned char *bytes) {
     return value;
 }
 
-static size_t floats_of(const rill_attention_shape *shape) { /* S, z */
+size_t rill_state_floats(const rill_attention_shape *shape) {
     return shape->heads * shape->key_dim * (shape->value_dim + shape->normalize);
 }
 
-static void write_header(const rill_attention_shape *shape, uint32_t count, uint32_t block_steps,
+/* Each is saved by the first version that knew it. */
+rill_saved_kind rill_saved_kind_of(const rill_attention_shape *shape, bool steady) {
+    return steady ? (rill_saved_kind){2, RILL_STEADY_PARTS, rill_steady_kept(shape)}
+                  : (rill_saved_kind){1, 1, 0};
+}
+
+static void write_header(const rill_attention_shape *shape, const rill_saved_kind *kind, uint32_t steps,
                          unsigned char *bytes) {
     memcpy(bytes, magic, sizeof magic);
-    const uint64_t small[] = {
-        version, count, block_steps, (uint64_t)shape->rule, (uint64_t)shape->decay, shape->normalize};
+    const uint64_t small[] = {kind->version,         kind->states,           steps,
+                              (uint64_t)shape->rule, (uint64_t)shape->decay, shape->normalize};
     const uint64_t large[] = {shape->heads, shape->query_heads, shape->key_dim, shape->value_dim};
     for (size_t i = 0; i < 6; i++) write_number(bytes + 8 + 4 * i, 4, small[i]);
     for (size_t i = 0; i < 4; i++) write_number(bytes + 32 + 8 * i, 8, large[i]);
@@ -59,26 +65,33 @@ static void write_header(const rill_attention_shape *shape, uint32_t count, uint
     write_float(bytes + 68, shape->normalize ? 0 : shape->scale);
 }
 
-size_t rill_state_parts_saved_size(const rill_attention_shape *shape, uint32_t count) {
-    return header_size + count * floats_of(shape) * sizeof(float) + checksum_size;
+size_t rill_state_parts_saved_size(const rill_attention_shape *shape, const rill_saved_kind *kind) {
+    const size_t floats = kind->states * rill_state_floats(shape) + kind->more;
+    return header_size + floats * sizeof(float) + checksum_size;
 }
 
-void rill_state_parts_save(const rill_attention_shape *shape, uint32_t count, uint32_t block_steps,
+static unsigned char *write_floats(size_t count, const float *from, unsigned char *to) {
+    for (size_t i = 0; i < count; i++, to += sizeof(float)) write_float(to, from[i]);
+    return to;
+}
+
+void rill_state_parts_save(const rill_attention_shape *shape, const rill_saved_kind *kind, uint32_t steps,
                            const void *states, void *bytes) {
     unsigned char *to = bytes;
-    write_header(shape, count, block_steps, to);
+    write_header(shape, kind, steps, to);
     to += header_size;
-    for (uint32_t part = 0; part < count; part++) {
-        const float *from = (const float *)states + part * (rill_attention_size(shape) / sizeof(float));
-        for (size_t i = 0; i < floats_of(shape); i++, to += sizeof(float)) write_float(to, from[i]);
-    }
+    const float *from = states;
+    for (uint32_t i = 0; i < kind->states; i++, from += rill_attention_size(shape) / sizeof(float))
+        to = write_floats(rill_state_floats(shape), from, to);
+    to = write_floats(kind->more, from, to);
     uint64_t sum = rill_checksum(RILL_CHECKSUM_START, bytes, (size_t)(to - (unsigned char *)bytes));
     write_number(to, checksum_size, sum);
 }
 
 /* What the header says, once the checksum has spoken for the bytes. */
 typedef struct saved_header {
-    uint64_t count, block_steps;
+    rill_saved_kind kind;
+    uint32_t steps;
     rill_attention_shape shape;
 } saved_header;
 
@@ -113,12 +126,27 @@ static bool all_finite(const unsigned char *floats, size_t size) {
     return true;
 }
 
-/* A plain state, or a steady one of a shape that can be one. */
-static bool is_kind(const saved_header *header, rill_error *why) {
-    if (header->count == 1 && header->block_steps == 0)
+enum { version_1_parts = 4, version_1_steps = 16 }; /* of a steady state */
+
+/* A plain state, or a steady one of a shape that can be one; tells how many floats are behind its states. */
+static bool is_kind(saved_header *header, rill_error *why) {
+    const rill_saved_kind plain = rill_saved_kind_of(&header->shape, false);
+    rill_saved_kind *kind = &header->kind;
+    kind->more = 0;
+    if (kind->version == plain.version && kind->states == plain.states && header->steps == 0)
         return rill_attention_check(&header->shape, why) == RILL_OK;
-    return header->count == RILL_STEADY_PARTS && header->block_steps < RILL_STEADY_BLOCK_STEPS &&
-           rill_steady_check(&header->shape, why) == RILL_OK;
+    if (rill_steady_check(&header->shape, why) != RILL_OK) return false;
+    if (kind->version == 1) return kind->states == version_1_parts && header->steps < version_1_steps;
+    kind->more = rill_saved_kind_of(&header->shape, true).more;
+    return kind->states == RILL_STEADY_PARTS && header->steps < RILL_STEADY_BLOCK_STEPS;
+}
+
+/* Without a product that might not fit. */
+static bool has_size(const saved_header *header, size_t floats) {
+    if (floats < header->kind.more) return false;
+    const size_t of_states = floats - header->kind.more;
+    return of_states % header->kind.states == 0 &&
+           of_states / header->kind.states == rill_state_floats(&header->shape);
 }
 
 static rill_status read_header(const char *name, const unsigned char *bytes, size_t size,
@@ -127,8 +155,9 @@ static rill_status read_header(const char *name, const unsigned char *bytes, siz
     if (status != RILL_OK) return status;
     const uint64_t rule = read_number(bytes + 20, 4), decay = read_number(bytes + 24, 4);
     const uint64_t normalize = read_number(bytes + 28, 4);
-    header->count = read_number(bytes + 12, 4);
-    header->block_steps = read_number(bytes + 16, 4);
+    header->kind.version = (uint32_t)read_number(bytes + 8, 4);
+    header->kind.states = (uint32_t)read_number(bytes + 12, 4);
+    header->steps = (uint32_t)read_number(bytes + 16, 4);
     rill_attention_shape *shape = &header->shape;
     *shape = (rill_attention_shape){.rule = (rill_update_rule)rule,
                                     .decay = (rill_decay)decay,
@@ -139,11 +168,10 @@ static rill_status read_header(const char *name, const unsigned char *bytes, siz
     rill_error what = {"a number is out of range"};
     if (normalize > 1 || !unused_is_zero || !read_sizes(bytes, shape) || !is_kind(header, &what))
         return rill_fail(why, RILL_BAD_FORMAT, "%s: no state has this header: %.300s", name, what.message);
-    size_t floats = size - header_size - checksum_size;
-    if (floats % (size_t)header->count != 0 ||
-        floats / (size_t)header->count != floats_of(shape) * sizeof(float))
+    const size_t data = size - header_size - checksum_size;
+    if (data % sizeof(float) != 0 || !has_size(header, data / sizeof(float)))
         return rill_fail(why, RILL_BAD_FORMAT, "%s: %zu bytes, which are not those of its shape", name, size);
-    if (!all_finite(bytes + header_size, floats))
+    if (!all_finite(bytes + header_size, data))
         return rill_fail(why, RILL_BAD_FORMAT,
                          "%s: a number is not finite: what was heard had overflowed; start anew", name);
     return RILL_OK;
@@ -172,38 +200,45 @@ static const char *difference(const rill_attention_shape *a, const rill_attentio
     return NULL;
 }
 
-rill_status rill_state_parts_load(const rill_attention_shape *shape, uint32_t count, const char *name,
-                                  const void *bytes, size_t size, void *states, uint32_t *block_steps,
-                                  rill_error *why) {
+rill_status rill_state_parts_check(const rill_attention_shape *shape, bool steady, const char *name,
+                                   const void *bytes, size_t size, rill_saved_kind *kind, uint32_t *steps,
+                                   rill_error *why) {
     assert(rill_attention_check(shape, NULL) == RILL_OK);
     saved_header header;
     rill_status status = read_header(name, bytes, size, &header, why);
     if (status != RILL_OK) return status;
-    const char *other = header.count != count ? "kind of state" : difference(shape, &header.shape);
+    const char *other =
+        (header.kind.states > 1) != steady ? "kind of state" : difference(shape, &header.shape);
     if (other)
         return rill_fail(why, RILL_WRONG_MODEL, "%s: saved with another %s: use the shape it was saved with",
                          name, other);
-    *block_steps = (uint32_t)header.block_steps;
-    const unsigned char *from = (const unsigned char *)bytes + header_size;
-    const size_t stride = rill_attention_size(shape);
-    memset(states, 0, count * stride);
-    for (uint32_t part = 0; part < count; part++) {
-        float *to = (float *)states + part * (stride / sizeof(float));
-        for (size_t i = 0; i < floats_of(shape); i++, from += sizeof(float)) to[i] = read_float(from);
-    }
+    *kind = header.kind;
+    *steps = header.steps;
     return RILL_OK;
 }
 
+void rill_state_parts_read(const void *bytes, size_t first, size_t count, float *to) {
+    const unsigned char *from = (const unsigned char *)bytes + header_size + first * sizeof(float);
+    for (size_t i = 0; i < count; i++, from += sizeof(float)) to[i] = read_float(from);
+}
+
 size_t rill_attention_saved_size(const rill_attention_shape *shape) {
-    return rill_state_parts_saved_size(shape, 1);
+    const rill_saved_kind kind = rill_saved_kind_of(shape, false);
+    return rill_state_parts_saved_size(shape, &kind);
 }
 
 void rill_attention_save(const rill_attention_shape *shape, const void *state, void *bytes) {
-    rill_state_parts_save(shape, 1, 0, state, bytes);
+    const rill_saved_kind kind = rill_saved_kind_of(shape, false);
+    rill_state_parts_save(shape, &kind, 0, state, bytes);
 }
 
 rill_status rill_attention_load(const rill_attention_shape *shape, const char *name, const void *bytes,
                                 size_t size, void *state, rill_error *why) {
-    uint32_t block_steps;
-    return rill_state_parts_load(shape, 1, name, bytes, size, state, &block_steps, why);
+    rill_saved_kind kind;
+    uint32_t steps;
+    const rill_status status = rill_state_parts_check(shape, false, name, bytes, size, &kind, &steps, why);
+    if (status != RILL_OK) return status;
+    rill_attention_init(shape, state);
+    rill_state_parts_read(bytes, 0, rill_state_floats(shape), state);
+    return RILL_OK;
 }

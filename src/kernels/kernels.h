@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include <rill/status.h>
+#include <rill/steady_state.h>
 
 /* Some state heads' share of a sequence, side by side. Rows of successive steps lie stride floats apart
  * (time-major storage). query_group query heads, 1 …, read each state. */
@@ -68,6 +69,27 @@ typedef struct rill_packed_dense {
     const float *bias;     /* [outputs] */
 } rill_packed_dense;
 
+/* The keys or values that a steady state keeps of a head: panels of 16 columns, in each of them the columns
+ * of every kept step, [⌈dim / 16⌉][RILL_STEADY_BLOCK_STEPS][16], zeros beyond dim. */
+#define RILL_STEADY_PANEL ((size_t)16)
+static inline size_t rill_steady_kept_floats(size_t dim) {
+    return (dim + RILL_STEADY_PANEL - 1) / RILL_STEADY_PANEL * RILL_STEADY_PANEL * RILL_STEADY_BLOCK_STEPS;
+}
+
+/* A step of the linear rule through a steady state. */
+typedef struct rill_steady_step {
+    size_t heads, query_group, key_dim, value_dim;
+    size_t
+        place; /* of the step among the kept ones, and the slice of rows that is folded: below their count */
+    float *S, *z;                   /* totals, as a plain state's; z NULL: no normalizer */
+    float *S_lost, *z_lost;         /* what their sums have taken too much */
+    float *kept_keys, *kept_values; /* [heads], rows of keys 0 where they are folded */
+    const float *queries;           /* [heads][query_group][key_dim] */
+    const float *keys, *values;     /* [heads][key_dim], [heads][value_dim]; keys NULL: nothing comes in */
+    float epsilon, scale;
+    float *output; /* [heads][query_group][value_dim] */
+} rill_steady_step;
+
 /* Rows of S beyond which the delta kernels do not go: all of a column are read before any is written. */
 #define RILL_DELTA_KEY_DIM_MAX ((size_t)128)
 
@@ -110,9 +132,12 @@ typedef struct rill_kernels {
     /* true when low ≤ x[i] ≤ high for every i (so never with a NaN), and when count is 0 */
     bool (*within)(size_t count, const float *x, float low, float high);
 
-    /* total[i] += block[i], what the sum rounded away kept in compensation[i] (Kahan, CACM 8(1), 1965); then
-     * now[i] = total[i] and block[i] = 0 */
-    void (*fold)(size_t count, float *total, float *compensation, float *now, float *block);
+    /* The step is kept in its place. o = qᵀ(S + Σ k vᵀ) · factor over the kept steps, factor = scale or 1 /
+     * (q·(z + Σ k) + ε). Then the rows d of the slice, from key_dim · place / kept steps on, are folded: S_d
+     * += Σ k_d vᵀ and z_d += Σ k_d, each sum on its own first, what its addition rounds away kept in lost
+     * (Kahan, CACM 8(1), 1965), and k_d = 0. Keys and values are finite; a query that is not spoils its own
+     * output row only. */
+    void (*steady_step)(const rill_steady_step *step);
 
     /* out[r][m] = decay[r] out[r][m] + Σ_i a(r, i) b[i][m]: several steps' reads of a state, or their writes
      */

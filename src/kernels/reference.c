@@ -91,15 +91,6 @@ static bool within(size_t count, const float *x, float low, float high) {
     return true;
 }
 
-static void fold(size_t count, float *total, float *compensation, float *now, float *block) {
-    for (size_t i = 0; i < count; i++) {
-        const double exact = (double)total[i] - (double)compensation[i] + (double)block[i];
-        now[i] = total[i] = (float)exact;
-        compensation[i] = (float)((double)total[i] - exact);
-        block[i] = 0;
-    }
-}
-
 static void product(const rill_matrix_product *p) {
     for (size_t r = 0; r < p->rows; r++)
         for (size_t m = 0; m < p->columns; m++) {
@@ -176,6 +167,72 @@ static void recurrent(size_t key_dim, size_t value_dim, float *S, float *z, floa
         }
 }
 
+/* column i of the step at that place in the panels of head, dim columns a head */
+static float *kept_at(float *kept, size_t dim, size_t head, size_t place, size_t i) {
+    return kept + head * rill_steady_kept_floats(dim) +
+           (i / RILL_STEADY_PANEL * RILL_STEADY_BLOCK_STEPS + place) * RILL_STEADY_PANEL +
+           i % RILL_STEADY_PANEL;
+}
+
+static void fold(float *total, float *lost, double block) {
+    const double exact = (double)*total - (double)*lost + block;
+    *total = (float)exact;
+    *lost = (float)((double)*total - exact);
+}
+
+/* Σ k_d v_m over the kept steps of a head, or with m = value_dim Σ k_d */
+static double kept_sum(const rill_steady_step *step, size_t head, size_t d, size_t m) {
+    double sum = 0;
+    for (size_t s = 0; s < RILL_STEADY_BLOCK_STEPS; s++)
+        sum += (double)*kept_at(step->kept_keys, step->key_dim, head, s, d) *
+               (m < step->value_dim ? (double)*kept_at(step->kept_values, step->value_dim, head, s, m) : 1);
+    return sum;
+}
+
+static void read_steady(const rill_steady_step *step, size_t head, size_t query_head) {
+    const float *query = step->queries + query_head * step->key_dim;
+    double factor = (double)step->scale;
+    if (step->z) {
+        double normalizer = (double)step->epsilon;
+        for (size_t d = 0; d < step->key_dim; d++)
+            normalizer += (double)query[d] * ((double)step->z[head * step->key_dim + d] +
+                                              kept_sum(step, head, d, step->value_dim));
+        factor = 1 / normalizer;
+    }
+    for (size_t m = 0; m < step->value_dim; m++) {
+        double sum = 0;
+        for (size_t d = 0; d < step->key_dim; d++)
+            sum += (double)query[d] * ((double)step->S[(head * step->key_dim + d) * step->value_dim + m] +
+                                       kept_sum(step, head, d, m));
+        step->output[query_head * step->value_dim + m] = (float)(sum * factor);
+    }
+}
+
+static void fold_steady(const rill_steady_step *step, size_t head, size_t d) {
+    const size_t row = head * step->key_dim + d;
+    for (size_t m = 0; m < step->value_dim; m++)
+        fold(step->S + row * step->value_dim + m, step->S_lost + row * step->value_dim + m,
+             kept_sum(step, head, d, m));
+    if (step->z) fold(step->z + row, step->z_lost + row, kept_sum(step, head, d, step->value_dim));
+    for (size_t s = 0; s < RILL_STEADY_BLOCK_STEPS; s++)
+        *kept_at(step->kept_keys, step->key_dim, head, s, d) = 0;
+}
+
+static void steady_step(const rill_steady_step *step) {
+    const size_t begin = step->key_dim * step->place / RILL_STEADY_BLOCK_STEPS;
+    const size_t end = step->key_dim * (step->place + 1) / RILL_STEADY_BLOCK_STEPS;
+    for (size_t head = 0; head < step->heads; head++) {
+        for (size_t d = 0; d < step->key_dim; d++)
+            *kept_at(step->kept_keys, step->key_dim, head, step->place, d) =
+                step->keys ? step->keys[head * step->key_dim + d] : 0;
+        for (size_t m = 0; m < step->value_dim; m++)
+            *kept_at(step->kept_values, step->value_dim, head, step->place, m) =
+                step->keys ? step->values[head * step->value_dim + m] : 0;
+        for (size_t g = 0; g < step->query_group; g++) read_steady(step, head, head * step->query_group + g);
+        for (size_t d = begin; d < end; d++) fold_steady(step, head, d);
+    }
+}
+
 /* S = g S, S += k (β (v − kᵀS))ᵀ of a head for step t */
 static void replace_value(size_t key_dim, size_t value_dim, float *S, const rill_heads_sequence *sequence,
                           size_t head, size_t t) {
@@ -224,7 +281,7 @@ const rill_kernels rill_kernels_reference = {
     .gate = gate,
     .depthwise = depthwise,
     .within = within,
-    .fold = fold,
+    .steady_step = steady_step,
     .product = product,
     .score = score,
     .mix = mix,

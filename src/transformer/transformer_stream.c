@@ -101,6 +101,7 @@ void rill_transformer_remember(const rill_transformer *transformer, void *stream
                                const float *memory, const float *position, const bool *mask,
                                void *workspace) {
     const stream_head *head = stream;
+    (void)head; /* without assertions */
     assert(length <= head->memory_length);
     for (size_t i = 0; i < transformer->layers_count; i++) {
         const rill_multihead *cross = &transformer->layers[i].cross;
@@ -138,13 +139,16 @@ size_t rill_transformer_taken(const void *stream) {
     return ((const stream_head *)stream)->taken;
 }
 
-const float *rill_transformer_state(const rill_transformer *transformer, const void *stream, size_t layer,
-                                    bool cross) {
+void rill_transformer_state(const rill_transformer *transformer, const void *stream, size_t layer, bool cross,
+                            float *state) {
     assert(layer < transformer->layers_count);
     const rill_transformer_layer *asked = transformer->layers + layer;
     const stream_parts at = parts_of(transformer, stream, layer);
-    assert((cross ? asked->cross : asked->self).kind == RILL_MULTIHEAD_LINEAR &&
-           (!cross || asked->has_cross));
-    const rill_attention_shape shape = rill_multihead_linear_shape(&asked->self);
-    return cross ? at.memory : rill_steady_plain(&shape, at.seen);
+    const rill_multihead *multihead = cross ? &asked->cross : &asked->self;
+    assert(multihead->kind == RILL_MULTIHEAD_LINEAR && (!cross || asked->has_cross));
+    const rill_attention_shape shape = rill_multihead_linear_shape(multihead);
+    if (cross)
+        memcpy(state, at.memory, rill_attention_size(&shape));
+    else
+        rill_steady_plain(&shape, at.seen, state);
 }
