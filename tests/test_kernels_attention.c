@@ -158,8 +158,12 @@ static void head_check(const rill_kernels *kernels, const head_case *c, bool chu
     guarded_floats output = guarded_output(c->sequence.length * c->rows_o);
     rill_heads_sequence s = c->sequence;
     s.output = output.data;
-    (chunk ? kernels->chunk : kernels->recurrent)(c->key_dim, c->value_dim, S_got.data,
-                                                  c->normalize ? z_got.data : NULL, c->epsilon, c->scale, &s);
+    float *z_from = c->normalize ? z_got.data : NULL;
+    if (!chunk)
+        kernels->recurrent(c->key_dim, c->value_dim, S_got.data, z_from, c->epsilon, c->scale, &s);
+    else
+        cr_assert_eq(kernels->chunk(c->key_dim, c->value_dim, S_got.data, z_from, c->epsilon, c->scale, &s),
+                     s.heads * s.length);
     double held = 6 * (double)(s.length + 1) * U, read = held + (double)(c->key_dim + 6) * U;
     const char *form = chunk ? "chunk" : "recurrent";
     for (size_t i = 0; i < c->S.count; i++)
@@ -241,8 +245,11 @@ static void delta_check(const rill_kernels *kernels, bool chunk, const head_case
     rill_heads_sequence s = c->sequence;
     s.output = output.data;
     const char *form = chunk ? "delta_chunk" : "delta_recurrent";
-    (chunk ? kernels->delta_chunk : kernels->delta_recurrent)(c->key_dim, c->value_dim, S_got.data, c->scale,
-                                                              &s);
+    if (!chunk)
+        kernels->delta_recurrent(c->key_dim, c->value_dim, S_got.data, c->scale, &s);
+    else
+        cr_assert_eq(kernels->delta_chunk(c->key_dim, c->value_dim, S_got.data, c->scale, &s),
+                     s.heads * s.length);
     const double dim = (double)c->key_dim, most = 3 * sqrt(dim) + (double)s.length;
     const double held = (2 * dim + 12) * (double)(s.length + 1) * U * most;
     for (size_t i = 0; i < c->S.count; i++) near(kernels, form, i, S_got.data[i], S[i], held);
@@ -287,6 +294,67 @@ static void deltas_agree(const rill_kernels *reference, const rill_kernels *kern
 
 Test(kernels_attention, delta_replaces_as_defined) {
     every_table(deltas_agree, "delta");
+}
+
+static size_t take_chunk(const rill_kernels *kernels, const head_case *c, const rill_heads_sequence *sequence,
+                         float *S, float *z) {
+    return sequence->beta ? kernels->delta_chunk(c->key_dim, c->value_dim, S, c->scale, sequence)
+                          : kernels->chunk(c->key_dim, c->value_dim, S, c->normalize ? z : NULL, c->epsilon,
+                                           c->scale, sequence);
+}
+
+/* One number of a key or value is not finite: what is taken ends before its step, and the states are those of
+ * the steps taken, to the bit. */
+static void spoiled_case(const rill_kernels *kernels, head_case *c, const float *beta) {
+    rill_heads_sequence s = c->sequence;
+    s.log_decay = NULL; /* else blocks, and so roundings, depend on the length */
+    s.beta = beta;
+    if (beta) c->normalize = false;
+    const float bad[] = {NAN, INFINITY, -INFINITY};
+    const size_t t = random_below(s.length), head = random_below(s.heads);
+    *(random_below(2) ? c->k.data + t * s.key_stride + head * c->key_dim + random_below(c->key_dim)
+                      : c->v.data + t * s.value_stride + head * c->value_dim + random_below(c->value_dim)) =
+        bad[random_below(3)];
+    guarded_floats S = guarded_copy(&c->S), z = guarded_copy(&c->z),
+                   output = guarded_output(s.length * c->rows_o);
+    guarded_floats want = guarded_copy(&c->S), want_z = guarded_copy(&c->z);
+    s.output = output.data;
+    const size_t taken = take_chunk(kernels, c, &s, S.data, z.data);
+    cr_assert(taken <= head * s.length + t, "%s took %zu, head %zu of %zu steps is bad at %zu", kernels->name,
+              taken, head, s.length, t);
+    s.finite = true;
+    s.heads = taken / c->sequence.length;
+    if (s.heads) take_chunk(kernels, c, &s, want.data, want_z.data);
+    const size_t after = s.heads;
+    s.keys += after * c->key_dim, s.values += after * c->value_dim;
+    s.queries += after * s.query_group * c->key_dim, s.output += after * s.query_group * c->value_dim;
+    if (s.beta && !s.beta_is_shared) s.beta += after;
+    s.heads = 1;
+    s.length = taken % c->sequence.length;
+    if (s.length)
+        take_chunk(kernels, c, &s, want.data + after * c->key_dim * c->value_dim,
+                   want_z.data + after * c->key_dim);
+    cr_assert(memcmp(S.data, want.data, S.count * sizeof(float)) == 0, "%s: S is not that of %zu steps",
+              kernels->name, taken);
+    cr_assert(memcmp(z.data, want_z.data, z.count * sizeof(float)) == 0, "%s: z is not that of %zu steps",
+              kernels->name, taken);
+    guarded_free(&S), guarded_free(&z), guarded_free(&output), guarded_free(&want), guarded_free(&want_z);
+}
+
+static void chunks_stop(const rill_kernels *reference, const rill_kernels *kernels) {
+    for (int round = 0; round < 200; round++) {
+        head_case c = head_make();
+        const bool delta = c.key_dim <= RILL_DELTA_KEY_DIM_MAX && random_below(2);
+        c.sequence.beta_stride = c.sequence.heads;
+        guarded_floats beta = guarded_input(c.sequence.length * c.sequence.heads, 0, 1);
+        if (c.sequence.length) spoiled_case(round % 8 ? kernels : reference, &c, delta ? beta.data : NULL);
+        guarded_free(&beta);
+        head_free(&c);
+    }
+}
+
+Test(kernels_attention, chunks_stop_before_what_is_not_finite) {
+    every_table(chunks_stop, "chunk, not finite");
 }
 
 /* A steady state's head count times random parts, whose kept keys may be of any age. */

@@ -2,16 +2,27 @@
 /* The chunkwise form: several steps for each pass over the state. */
 #include "attention/wy_chunk.h"
 
-static void sum_up(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
-                   void *unused) {
-    (void)unused;
+static size_t sum_up(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run) {
     const rill_kernels *kernels = rill_kernels_get();
-    (run->steps.length == 1 ? kernels->recurrent : kernels->chunk)(shape->key_dim, shape->value_dim, S, z,
-                                                                   shape->epsilon, shape->scale, &run->steps);
+    const rill_heads_sequence *steps = &run->steps;
+    if (steps->length > 1)
+        return kernels->chunk(shape->key_dim, shape->value_dim, S, z, shape->epsilon, shape->scale, steps);
+    kernels->recurrent(shape->key_dim, shape->value_dim, S, z, shape->epsilon, shape->scale, steps);
+    return steps->heads;
 }
 
-static void replace(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
-                    void *unused) {
+static size_t replace(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run) {
+    (void)z;
+    const rill_kernels *kernels = rill_kernels_get();
+    const rill_heads_sequence *steps = &run->steps;
+    if (steps->length > 1)
+        return kernels->delta_chunk(shape->key_dim, shape->value_dim, S, shape->scale, steps);
+    kernels->delta_recurrent(shape->key_dim, shape->value_dim, S, shape->scale, steps);
+    return steps->heads;
+}
+
+static void by_chunks(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
+                      void *unused) {
     (void)z, (void)unused;
     rill_delta_or_wy(shape, S, run, true);
 }
@@ -26,9 +37,10 @@ static size_t block_steps(const rill_attention_shape *shape) {
 
 void rill_attention_chunkwise(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
                               float *output) {
-    if (rill_rule_erases(shape->rule) || sequence->bonus)
-        rill_sequence_walk(shape, state, sequence, output, rill_block_steps, rill_delta_by_kernel(shape),
-                           replace, NULL);
+    if (rill_delta_by_kernel(shape))
+        rill_sequence_walk_looking(shape, state, sequence, output, rill_block_steps, replace);
+    else if (rill_rule_erases(shape->rule) || sequence->bonus)
+        rill_sequence_walk(shape, state, sequence, output, rill_block_steps, false, by_chunks, NULL);
     else
-        rill_sequence_walk(shape, state, sequence, output, block_steps(shape), true, sum_up, NULL);
+        rill_sequence_walk_looking(shape, state, sequence, output, block_steps(shape), sum_up);
 }

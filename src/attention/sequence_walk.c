@@ -26,6 +26,15 @@ static bool finite(size_t rows, size_t stride, size_t width, const float *x) {
     return within(rows, stride, width, x, -FLT_MAX, FLT_MAX);
 }
 
+/* Are the decays and betas of the run's steps from t on good in all its heads? */
+static bool good_rates(const rill_attention_shape *shape, const rill_heads_sequence *steps, size_t t,
+                       size_t length) {
+    return (!steps->log_decay || within(length, steps->decay_stride, steps->heads * rill_decay_width(shape),
+                                        steps->log_decay + t * steps->decay_stride, -INFINITY, 0)) &&
+           (!steps->beta || finite(length, steps->beta_stride, steps->beta_is_shared ? 1 : steps->heads,
+                                   steps->beta + t * steps->beta_stride));
+}
+
 /* Are the run's steps from t on good in all its heads? */
 static bool good_steps(const rill_attention_shape *shape, const rill_head_run *run, size_t t, size_t length) {
     const rill_heads_sequence *steps = &run->steps;
@@ -33,10 +42,7 @@ static bool good_steps(const rill_attention_shape *shape, const rill_head_run *r
     const size_t key = t * steps->key_stride, value = t * steps->value_stride;
     return finite(length, steps->key_stride, keys, steps->keys + key) &&
            finite(length, steps->value_stride, values, steps->values + value) &&
-           (!steps->log_decay || within(length, steps->decay_stride, steps->heads * rill_decay_width(shape),
-                                        steps->log_decay + t * steps->decay_stride, -INFINITY, 0)) &&
-           (!steps->beta || finite(length, steps->beta_stride, steps->beta_is_shared ? 1 : steps->heads,
-                                   steps->beta + t * steps->beta_stride)) &&
+           good_rates(shape, steps, t, length) &&
            (!run->transition_read || (finite(length, steps->key_stride, keys, run->transition_read + key) &&
                                       finite(length, steps->key_stride, keys, run->transition_write + key)));
 }
@@ -82,6 +88,7 @@ static void choose_heads(const rill_attention_shape *shape, const rill_sequence 
 static rill_head_run part_of(const rill_head_run *run, size_t start, size_t length) {
     rill_head_run part = *run;
     part.steps.length = length;
+    part.steps.finite = true;
     part.steps.keys += start * run->steps.key_stride;
     part.steps.values += start * run->steps.value_stride;
     if (run->steps.log_decay) part.steps.log_decay += start * run->steps.decay_stride;
@@ -158,6 +165,48 @@ size_t rill_sequence_walk(const rill_attention_shape *shape, void *state, const 
         }
     }
     return bad;
+}
+
+static void take_known(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
+                       void *form) {
+    (*(rill_looking_form *const *)form)(shape, S, z, run);
+}
+
+/* `count` heads from `head` on: by the form until one holds a step that may be bad, that one step by step,
+ * and on. */
+static void take_looking(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
+                         float *output, size_t head, size_t count, size_t start, size_t length, size_t ahead,
+                         rill_looking_form *form) {
+    const size_t end = head + count;
+    while (head < end) {
+        rill_head_run run;
+        float *z, *S = rill_state_of_head(shape, state, head, &z);
+        choose_heads(shape, sequence, output, head, end - head, start, length, &run);
+        run.steps.ahead = ahead;
+        /* a single step is taken by kernels that do not look */
+        const bool good =
+            length > 1 ? good_rates(shape, &run.steps, 0, length) : good_steps(shape, &run, 0, 1);
+        run.steps.finite = good && length == 1;
+        const size_t taken = good ? form(shape, S, z, &run) : 0, done = taken % length;
+        head += taken / length;
+        if (head == end) return;
+        S = rill_state_of_head(shape, state, head, &z);
+        choose_heads(shape, sequence, output, head, 1, start + done, length - done, &run);
+        take_good_steps(shape, S, z, &run, take_known, &form);
+        head++;
+    }
+}
+
+void rill_sequence_walk_looking(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
+                                float *output, size_t block_steps, rill_looking_form *form) {
+    check_inputs(shape, sequence);
+    const size_t first = sequence->first_head;
+    const size_t count = sequence->head_count ? sequence->head_count : shape->heads - first;
+    for (size_t start = 0; start < sequence->length; start += block_steps) {
+        const size_t left = sequence->length - start, length = left < block_steps ? left : block_steps;
+        take_looking(shape, state, sequence, output, first, count, start, length,
+                     left >= 2 * length ? length : 0, form);
+    }
 }
 
 void rill_sequence_spoil(const rill_attention_shape *shape, const rill_sequence *sequence, float *output) {

@@ -28,6 +28,12 @@ size_t rill_sequence_walk(const rill_attention_shape *shape, void *state, const 
                           float *output, size_t block_steps, bool several_heads, rill_head_form *form,
                           void *context);
 
+/* The same for forms that look at keys and values themselves, as rill_kernels' chunk and delta_chunk do. */
+typedef size_t rill_looking_form(const rill_attention_shape *shape, float *S, float *z,
+                                 const rill_head_run *run);
+void rill_sequence_walk_looking(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
+                                float *output, size_t block_steps, rill_looking_form *form);
+
 enum {
     rill_block_steps = 64
 }; /* 64 rows of 8 heads of 64 values: 128 KiB each of q, k, v, within a second-level cache */

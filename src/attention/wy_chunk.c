@@ -271,8 +271,7 @@ bool rill_delta_by_kernel(const rill_attention_shape *shape) {
 void rill_delta_or_wy(const rill_attention_shape *shape, float *S, const rill_head_run *run, bool chunked) {
     const rill_kernels *kernels = rill_kernels_get();
     if (rill_delta_by_kernel(shape))
-        (chunked && run->steps.length > 1 ? kernels->delta_chunk : kernels->delta_recurrent)(
-            shape->key_dim, shape->value_dim, S, shape->scale, &run->steps);
+        kernels->delta_recurrent(shape->key_dim, shape->value_dim, S, shape->scale, &run->steps);
     else
         rill_wy_chunks(shape, S, NULL, run, chunked ? rill_wy_chunk_steps : 1);
 }

@@ -16,8 +16,8 @@ void rill_wy_chunks(const rill_attention_shape *shape, float *S, float *z, const
 /* Do the delta kernels take such states, and all their heads at once? */
 bool rill_delta_by_kernel(const rill_attention_shape *shape);
 
-/* The rules that erase, and bonuses: by the delta kernels where they can, several steps for a pass over S
- * when chunked, else in the WY form, one head at a time. */
+/* The rules that erase, and bonuses: step by step by the delta kernels where they can, else in the WY form,
+ * one head at a time and, when chunked, several steps for a pass over S. */
 void rill_delta_or_wy(const rill_attention_shape *shape, float *S, const rill_head_run *run, bool chunked);
 
 #endif

@@ -30,6 +30,7 @@ typedef struct rill_heads_sequence {
     float *output; /* [heads][query_group][value_dim] a row */
     size_t output_stride;
     size_t ahead; /* 0, or: the rows that many steps on will be wanted next, and may be fetched */
+    bool finite;  /* keys and values are: those that take several steps for a pass need not look */
 } rill_heads_sequence;
 
 /* Matrices whose rows lie stride floats apart; a may be a matrix or, by its strides, its transpose. */
@@ -157,18 +158,20 @@ typedef struct rill_kernels {
     void (*recurrent)(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
                       const rill_heads_sequence *sequence);
 
-    /* The same, several steps for one pass over S. */
-    void (*chunk)(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
-                  const rill_heads_sequence *sequence);
+    /* The same, several steps for one pass over S. Returns how many steps it took, all of one head before any
+     * of the next: heads · length or, unless sequence->finite, fewer where those to come next may hold a key
+     * or a value that is not finite, which has changed nothing yet. */
+    size_t (*chunk)(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
+                    const rill_heads_sequence *sequence);
 
     /* The delta rules step by step: S = g S; S += k (β (v − kᵀS))ᵀ; o = scale · qᵀS. key_dim ≤
      * RILL_DELTA_KEY_DIM_MAX; β is finite. */
     void (*delta_recurrent)(size_t key_dim, size_t value_dim, float *S, float scale,
                             const rill_heads_sequence *sequence);
 
-    /* The same, several steps for one pass over S. */
-    void (*delta_chunk)(size_t key_dim, size_t value_dim, float *S, float scale,
-                        const rill_heads_sequence *sequence);
+    /* The same, several steps for one pass over S, as chunk does. */
+    size_t (*delta_chunk)(size_t key_dim, size_t value_dim, float *S, float scale,
+                          const rill_heads_sequence *sequence);
 } rill_kernels;
 
 /* The table in use: what this CPU does best, or RILL_KERNELS=name when the CPU can run it (an unknown name,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What each kernel means, in plain C with sums in double: the judge of the others, and never fast. It shares
  * no code with vector_*.c, so that a wrong formula cannot agree with itself. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -270,6 +271,31 @@ static void delta(size_t key_dim, size_t value_dim, float *S, float scale,
         }
 }
 
+static bool is_finite(const rill_heads_sequence *sequence, size_t key_dim, size_t value_dim) {
+    bool finite = true;
+    for (size_t t = 0; t < sequence->length; t++)
+        finite =
+            finite &&
+            within(sequence->heads * key_dim, sequence->keys + t * sequence->key_stride, -FLT_MAX, FLT_MAX) &&
+            within(sequence->heads * value_dim, sequence->values + t * sequence->value_stride, -FLT_MAX,
+                   FLT_MAX);
+    return finite;
+}
+
+static size_t chunk(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
+                    const rill_heads_sequence *sequence) {
+    if (!sequence->finite && !is_finite(sequence, key_dim, value_dim)) return 0;
+    recurrent(key_dim, value_dim, S, z, epsilon, scale, sequence);
+    return sequence->heads * sequence->length;
+}
+
+static size_t delta_chunk(size_t key_dim, size_t value_dim, float *S, float scale,
+                          const rill_heads_sequence *sequence) {
+    if (!sequence->finite && !is_finite(sequence, key_dim, value_dim)) return 0;
+    delta(key_dim, value_dim, S, scale, sequence);
+    return sequence->heads * sequence->length;
+}
+
 const rill_kernels rill_kernels_reference = {
     .name = "reference",
     .dense = dense,
@@ -286,7 +312,7 @@ const rill_kernels rill_kernels_reference = {
     .score = score,
     .mix = mix,
     .recurrent = recurrent,
-    .chunk = recurrent,
+    .chunk = chunk,
     .delta_recurrent = delta,
-    .delta_chunk = delta,
+    .delta_chunk = delta_chunk,
 };

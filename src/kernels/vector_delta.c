@@ -27,53 +27,56 @@ typedef struct group_writes {
 } group_writes;
 
 INLINE void delta_rows(size_t writes, size_t reads, size_t rows, size_t columns, const column_pass *p,
-                       const float (*erase)[panel_rows], size_t d, const group_writes *known,
-                       vector out[group_steps][tile_columns], vector erased[group_steps][tile_columns]) {
+                       size_t d, const float *key, const float *query, const float *erase,
+                       const group_writes *known, vector out[group_steps][tile_columns],
+                       vector erased[group_steps][tile_columns]) {
     vector s[tile_rows][tile_columns];
     load_tile(rows, columns, p, d, s);
-    const size_t panel = d / panel_rows * p->panel, at = d % panel_rows;
     UNROLL
     for (size_t t = 0; t < writes; t++) {
-        const float *key = p->keys[panel + t] + at, *query = p->queries[panel + t] + at;
         vector omega[tile_columns];
         for (size_t c = 0; c < columns; c++) omega[c] = load(known->omega[t] + c * lanes);
         for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++) s[r][c] += splat(key[r]) * omega[c];
+            for (size_t c = 0; c < columns; c++) s[r][c] += splat(key[t * panel_rows + r]) * omega[c];
         for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++) out[t][c] += splat(query[r]) * s[r][c];
+            for (size_t c = 0; c < columns; c++) out[t][c] += splat(query[t * panel_rows + r]) * s[r][c];
     }
     UNROLL
     for (size_t t = 0; t < reads; t++)
         for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++) erased[t][c] += splat(erase[panel + t][at + r]) * s[r][c];
+            for (size_t c = 0; c < columns; c++) erased[t][c] += splat(erase[t * panel_rows + r]) * s[r][c];
     store_tile(rows, columns, p, d, s);
 }
 
 /* Takes on `writes` steps from t on and finds what the `reads` steps after them write. */
-INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const one_head *head,
-                       const delta_block *delta, const column_pass *p, size_t t, size_t m, size_t width,
-                       group_writes *known) {
+INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const delta_block *delta,
+                       const column_pass *p, row_fetch *fetch, size_t t, size_t width, group_writes *known) {
     vector out[group_steps][tile_columns], erased[group_steps][tile_columns];
-    const float(*erase)[panel_rows] = delta->erase + t + writes;
     for (size_t i = 0; i < group_steps; i++)
         for (size_t c = 0; c < columns; c++) out[i][c] = erased[i][c] = splat(0);
-    size_t d = 0, next = head->next_queries || head->strides->ahead ? 0 : writes;
-    for (; d + tile_rows <= delta->b.rows; d += tile_rows) {
-        delta_rows(writes, reads, tile_rows, columns, p, erase, d, known, out, erased);
-        if (next < writes) fetch_next(head, t + next++, m);
+    const float *keys = p->keys, *queries = p->queries, *erases = delta->erase[t + writes];
+    for (size_t d = 0; d < p->rows;) {
+        const size_t left = p->rows - d, end = d + (left < panel_rows ? left : panel_rows);
+        const float *key = keys, *query = queries, *erase = erases;
+        for (; d + tile_rows <= end;
+             d += tile_rows, key += tile_rows, query += tile_rows, erase += tile_rows) {
+            delta_rows(writes, reads, tile_rows, columns, p, d, key, query, erase, known, out, erased);
+            fetch_step(fetch);
+        }
+        for (; d < end; d++)
+            delta_rows(writes, reads, 1, columns, p, d, key++, query++, erase++, known, out, erased);
+        keys += p->panel, queries += p->panel, erases += p->panel;
     }
-    for (; d < delta->b.rows; d++) delta_rows(writes, reads, 1, columns, p, erase, d, known, out, erased);
-    float *output = head->output + t * head->strides->output_stride + m;
     for (size_t i = 0; i < writes; i++)
         for (size_t c = 0; c < columns; c++)
-            store_up_to(output + i * head->strides->output_stride + c * lanes, width,
+            store_up_to(p->output + i * p->output_stride + c * lanes, width,
                         out[i][c] * splat(delta->b.factor[t + i]));
     t += writes;
-    const float *values = head->values + t * head->strides->value_stride + m;
+    const float *values = p->values + writes * tile_width;
     UNROLL
     for (size_t i = 0; i < reads; i++)
         for (size_t c = 0; c < columns; c++) {
-            const vector value = load_up_to(values + i * head->strides->value_stride + c * lanes, width);
+            const vector value = load(values + i * tile_width + c * lanes);
             for (size_t j = 0; j < i; j++) erased[i][c] += splat(delta->score[t + i][j]) * erased[j][c];
             erased[i][c] = splat(delta->beta[t + i]) * (value - splat(delta->b.total[t + i]) * erased[i][c]);
             store(known->omega[i] + c * lanes, erased[i][c]);
@@ -82,13 +85,13 @@ INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const one_he
 
 /* Functions of their own, where a tile has all registers. */
 #define PASS(name, writes, reads)                                                                            \
-    static __attribute__((noinline)) void name(bool both, const one_head *head, const delta_block *delta,    \
-                                               const column_pass *p, size_t t, size_t m, size_t width,       \
+    static __attribute__((noinline)) void name(bool both, const delta_block *delta, const column_pass *p,    \
+                                               row_fetch *fetch, size_t t, size_t width,                     \
                                                group_writes *known) {                                        \
         if (both)                                                                                            \
-            delta_pass(writes, reads, tile_columns, head, delta, p, t, m, lanes, known);                     \
+            delta_pass(writes, reads, tile_columns, delta, p, fetch, t, lanes, known);                       \
         else                                                                                                 \
-            delta_pass(writes, reads, 1, head, delta, p, t, m, width, known);                                \
+            delta_pass(writes, reads, 1, delta, p, fetch, t, width, known);                                  \
     }
 PASS(group_to_group, group_steps, group_steps)
 PASS(group_to_step, group_steps, 1)
@@ -110,13 +113,15 @@ static void delta_columns(bool both, const one_head *head, const delta_block *de
     const step_block *b = &delta->b;
     const size_t stride = (both ? tile_columns : 1) * lanes, S_stride = head->value_dim;
     const bool whole = width >= lanes;
-    float *S = head->S + m;
+    float *S = head->S + b->column + m;
     group_writes known;
     for (size_t d = 0; d < b->rows && !whole; d++)
         store(packed + d * stride, load_part(S + d * S_stride, width));
+    row_fetch fetch = choose_fetch(head, b->column + m);
     for (size_t t = 0, writes = 0, reads = group_at(delta, 0); writes + reads > 0;) {
         const bool from_S = whole && writes == 0, to_S = whole && reads == 0 && head->update;
         const column_pass p = {
+            .rows = b->rows,
             .from = from_S ? S : packed,
             .to = to_S ? S : packed,
             .from_stride = from_S ? S_stride : stride,
@@ -124,15 +129,19 @@ static void delta_columns(bool both, const one_head *head, const delta_block *de
             .start = writes == 0 ? b->start : NULL,
             .end = reads == 0 ? b->end : NULL,
             .decay_stride = b->decay_stride,
-            .queries = b->query + t,
-            .keys = b->key + t,
-            .panel = b->steps,
+            .queries = b->query[t],
+            .keys = b->key[t],
+            .panel = b->steps * panel_rows,
+            .values = b->value + (m / tile_width * b->steps + t) * tile_width + m % tile_width,
+            .output = head->output + t * head->strides->output_stride + b->column + m,
+            .output_stride = head->strides->output_stride,
         };
+        fetch.steps = both && fetch.query ? writes : 0;
         (writes == 0   ? reads == 1 ? start_to_step : start_to_group
          : writes == 1 ? reads == 0 ? step_to_end : step_to_step
          : reads == 0  ? group_to_end
          : reads == 1  ? group_to_step
-                       : group_to_group)(both, head, delta, &p, t, m, width, &known);
+                       : group_to_group)(both, delta, &p, &fetch, t, width, &known);
         t += writes;
         writes = reads;
         reads = group_at(delta, t + writes);
@@ -157,24 +166,35 @@ static void find_scores(delta_block *delta) {
         }
 }
 
-static void take_delta_block(const one_head *head, delta_block *delta) {
+static void pass_delta_columns(const one_head *head, const delta_block *delta) {
+    size_t m = 0;
+    for (; m + tile_width <= delta->b.columns; m += tile_width) delta_columns(true, head, delta, m, lanes);
+    for (; m < delta->b.columns; m += lanes) delta_columns(false, head, delta, m, delta->b.columns - m);
+}
+
+/* false: the block may hold what is not finite, and nothing has been changed */
+static bool take_delta_block(const one_head *head, delta_block *delta) {
     step_block *b = &delta->b;
     b->row = 0;
     b->rows = head->key_dim;
     b->first = b->last = true;
     b->erase = delta->erase;
-    head->log_decay && head->strides->decay_per_key ? prepare(true, true, head, b)
-                                                    : prepare(false, true, head, b);
+    begin_columns(head, b, 0);
+    const vector zeros = prepare_block(true, head, b) + pack_values(head, b);
+    if (!is_finite(head, b, zeros)) return false;
     find_factors(head, b);
     find_scores(delta);
-    size_t m = 0;
-    for (; m + tile_columns * lanes <= head->value_dim; m += tile_columns * lanes)
-        delta_columns(true, head, delta, m, lanes);
-    for (; m < head->value_dim; m += lanes) delta_columns(false, head, delta, m, head->value_dim - m);
+    pass_delta_columns(head, delta);
+    while (b->column + b->columns < head->value_dim) {
+        begin_columns(head, b, b->column + b->columns);
+        pack_values(head, b);
+        pass_delta_columns(head, delta);
+    }
+    return true;
 }
 
-static void delta_chunk(size_t key_dim, size_t value_dim, float *S, float scale,
-                        const rill_heads_sequence *sequence) {
+static size_t delta_chunk(size_t key_dim, size_t value_dim, float *S, float scale,
+                          const rill_heads_sequence *sequence) {
     const all_heads all = {key_dim, value_dim, S, NULL, 0, scale, sequence};
     delta_block block;
     for (size_t i = 0; i < sequence->heads; i++)
@@ -183,6 +203,7 @@ static void delta_chunk(size_t key_dim, size_t value_dim, float *S, float scale,
                 const one_head head = choose_head_and_next(&all, i, group, done);
                 if (group == 0) begin_block(&head, sequence->length - done, &block.b);
                 for (size_t t = 0; t < block.b.steps; t++) block.beta[t] = beta_of(sequence, i, done + t);
-                take_delta_block(&head, &block);
+                if (!take_delta_block(&head, &block)) return i * sequence->length + done;
             }
+    return sequence->heads * sequence->length;
 }

@@ -24,7 +24,8 @@ typedef struct one_head {
     const rill_heads_sequence *strides;
     const float *queries, *keys, *values, *log_decay;
     float *output;
-    const float *next_queries, *next_output; /* of the head that is next, NULL: none is */
+    const float *next_queries, *next_keys, *next_values,
+        *next_output; /* of the head that is next, NULL: none is */
 } one_head;
 
 INLINE one_head choose_head(const all_heads *all, size_t head, size_t group, size_t step) {
