@@ -171,10 +171,10 @@ INLINE void fold_rows(size_t rows, size_t columns, size_t sets, size_t width, fl
 }
 
 /* `columns` vectors from column m on of head i of them; one alone may be `width` values wide. */
-INLINE void steady_tile(size_t rows, size_t columns, size_t sets, bool fold, const steady_heads *h, size_t i,
-                        size_t m, size_t width, float *output) {
+INLINE void steady_tile(size_t rows, size_t columns, size_t sets, bool fold, size_t stride,
+                        const steady_heads *h, size_t i, size_t m, size_t width, float *output) {
     const rill_steady_step *step = h->step;
-    const size_t head = h->head + i, stride = step->value_dim, begin = fold ? h->first_row : 0;
+    const size_t head = h->head + i, begin = fold ? h->first_row : 0;
     const size_t end = fold ? h->end_row : 0;
     const float *query = h->queries + i * step->query_group * step->key_dim;
     const float *values = step->kept_values + head * rill_steady_kept_floats(stride) + in_panels(m);
@@ -212,18 +212,23 @@ INLINE void steady_tile(size_t rows, size_t columns, size_t sets, bool fold, con
 
 /* Functions of their own, where a tile has all registers. */
 typedef void steady_function(const steady_heads *h, size_t i, size_t m, size_t width, float *output);
-#define STEADY(name, rows, columns, sets, fold)                                                              \
+typedef struct steady_functions {
+    size_t columns, rows;
+    steady_function *read, *fold_row, *fold_rows, *fold_all;
+} steady_functions;
+#define STEADY(name, rows, columns, sets, fold, stride)                                                      \
     static __attribute__((noinline)) void name(const steady_heads *h, size_t i, size_t m, size_t width,      \
                                                float *output) {                                              \
-        steady_tile(rows, columns, sets, fold, h, i, m, (columns) > 1 ? lanes : width, output);              \
+        steady_tile(rows, columns, sets, fold, stride, h, i, m, (columns) > 1 ? lanes : width, output);      \
     }
 #define STEADIES(name, rows, columns, sets)                                                                  \
-    STEADY(steady_read_##name, 1, columns, sets, false)                                                      \
-    STEADY(steady_fold_row_##name, 1, columns, sets, true)                                                   \
-    STEADY(steady_fold_rows_##name, rows, columns, sets, true)                                               \
-    static steady_function *const steady_##name[3] = {steady_read_##name, steady_fold_row_##name,            \
-                                                      steady_fold_rows_##name};                              \
-    enum { steady_##name##_rows = rows };
+    STEADY(steady_read_##name, 1, columns, sets, false, h->step->value_dim)                                  \
+    STEADY(steady_fold_row_##name, 1, columns, sets, true, h->step->value_dim)                               \
+    STEADY(steady_fold_rows_##name, rows, columns, sets, true, h->step->value_dim)                           \
+    STEADY(steady_fold_all_##name, rows, columns, sets, true, (columns)*lanes)                               \
+    static const steady_functions steady_##name = {(columns)*lanes,         rows,                            \
+                                                   steady_read_##name,      steady_fold_row_##name,          \
+                                                   steady_fold_rows_##name, steady_fold_all_##name};
 STEADIES(whole, many_registers ? 2 : 1, steady_columns, 1)
 STEADIES(half, steady_rows_max, steady_columns / 2, 2)
 STEADIES(quarter, steady_rows_max, steady_columns / 4, steady_rows_max)
@@ -231,23 +236,23 @@ STEADIES(vector, steady_rows_max, 1, steady_rows_max)
 #undef STEADIES
 #undef STEADY
 
-/* as many rows at a time as make up every slice, or one */
-INLINE steady_function *choose_steady(steady_function *const *functions, size_t rows, bool fold,
-                                      size_t key_dim) {
-    return functions[!fold ? 0 : key_dim % (kept * rows) == 0 ? 2 : 1];
+/* as many rows at a time as make up every slice, or one; where they are as wide as the tile, with constant
+ * addresses */
+INLINE steady_function *choose_steady(const steady_functions *f, bool fold, const rill_steady_step *step) {
+    if (!fold) return f->read;
+    if (step->key_dim % (kept * f->rows) != 0) return f->fold_row;
+    return step->value_dim == f->columns ? f->fold_all : f->fold_rows;
 }
 
 static void steady_output(bool fold, const steady_heads *h, size_t i, float *output) {
-    const size_t key_dim = h->step->key_dim, value_dim = h->step->value_dim;
+    const size_t value_dim = h->step->value_dim;
+    static const steady_functions *const tiles[] = {&steady_whole, &steady_half, &steady_quarter,
+                                                    &steady_vector};
     size_t m = 0;
-    for (; m + steady_columns * lanes <= value_dim; m += steady_columns * lanes)
-        choose_steady(steady_whole, steady_whole_rows, fold, key_dim)(h, i, m, lanes, output);
-    for (; m + steady_columns / 2 * lanes <= value_dim; m += steady_columns / 2 * lanes)
-        choose_steady(steady_half, steady_half_rows, fold, key_dim)(h, i, m, lanes, output);
-    for (; m + steady_columns / 4 * lanes <= value_dim; m += steady_columns / 4 * lanes)
-        choose_steady(steady_quarter, steady_quarter_rows, fold, key_dim)(h, i, m, lanes, output);
-    for (; m < value_dim; m += lanes)
-        choose_steady(steady_vector, steady_vector_rows, fold, key_dim)(h, i, m, value_dim - m, output);
+    for (size_t t = 0; t < sizeof tiles / sizeof *tiles; t++)
+        for (; m + tiles[t]->columns <= value_dim; m += tiles[t]->columns)
+            choose_steady(tiles[t], fold, h->step)(h, i, m, lanes, output);
+    if (m < value_dim) choose_steady(&steady_vector, fold, h->step)(h, i, m, value_dim - m, output);
 }
 
 /* z of a vector of rows, and no row of the slice in the kept keys any more */
