@@ -20,8 +20,8 @@
  * key of zeros.
  *
  * Cost: the bytes of two plain states, of 8 keys and values a head, and 64 more; a step reads S once and writes
- * an eighth of it, and of its compensation: no longer than a plain step where the state is beyond the
- * first-level cache, and no step longer than another. Any sequence is taken step by step.
+ * an eighth of it, and of its compensation: a third to two thirds longer than a plain step, and no
+ * step longer than another. Any sequence is taken step by step.
  *
  * Threads and real time: as <rill/attention.h>. A steady state holds no pointers: memcpy moves it, a copy
  * forks it. */
