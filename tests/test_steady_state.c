@@ -137,7 +137,8 @@ Test(steady_state, of_version_2_is_saved_as_documented) {
     const float keys[] = {1, 2, 4, 8, 16, 32}, values[] = {3, 3}, queries[6] = {1, 1, 1, 1, 1, 1};
     float output[2];
     void *steady = fresh_steady(&shape);
-    rill_steady_attention(&shape, steady, &(rill_sequence){2, queries, keys, values}, output);
+    const rill_sequence two = {.length = 2, .queries = queries, .keys = keys, .values = values};
+    rill_steady_attention(&shape, steady, &two, output);
     const size_t size = rill_steady_saved_size(&shape);
     cr_assert_eq(size, 72 + 4 * (2 * 6 + 2 * 8 * 16) + 8);
     unsigned char *bytes = malloc(size);

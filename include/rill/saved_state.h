@@ -61,8 +61,8 @@ RILL_API rill_status rill_attention_load(const rill_attention_shape *shape, cons
                                          const void *bytes, size_t size, void *state, rill_error *why);
 
 /* The shape of the state that was saved as these bytes, plain or steady: size is rill_attention_saved_size of
- * it, or rill_steady_saved_size unless a steady state was saved by version 1. Epsilon or scale, whichever the shape does not use, is 0. Fails as
- * rill_attention_load does, and then leaves *shape alone. */
+ * it, or rill_steady_saved_size unless a steady state was saved by version 1. Epsilon or scale, whichever the
+ * shape does not use, is 0. Fails as rill_attention_load does, and then leaves *shape alone. */
 RILL_API rill_status rill_saved_state_shape(const char *name, const void *bytes, size_t size,
                                             rill_attention_shape *shape, rill_error *why);
 

@@ -12,15 +12,15 @@
  *
  *     |S − Σ φ(k) vᵀ| ≤ ((B + 2) u + n u² · 2 / B) P
  *
- * B u for a block's sum from zero, u for its compensation's addition, u for the result; each of the n / B folds
- * rounds a compensation, which is at most u |S|, twice.
+ * B u for a block's sum from zero, u for its compensation's addition, u for the result; each of the n / B
+ * folds rounds a compensation, which is at most u |S|, twice.
  *
  * Outputs are those of rill_attention_recurrent on that state, the same bits on every split of a sequence.
  * What a bad step does stands in <rill/attention.h>: it leaves its head's state as it was, and is kept as a
  * key of zeros.
  *
- * Cost: the bytes of two plain states, of 8 keys and values a head, and 64 more; a step reads S once and writes
- * an eighth of it, and of its compensation: a third to two thirds longer than a plain step, and no
+ * Cost: the bytes of two plain states, of 8 keys and values a head, and 64 more; a step reads S once and
+ * writes an eighth of it, and of its compensation: a third to two thirds longer than a plain step, and no
  * step longer than another. Any sequence is taken step by step.
  *
  * Threads and real time: as <rill/attention.h>. A steady state holds no pointers: memcpy moves it, a copy
@@ -59,8 +59,8 @@ RILL_API void rill_steady_reset(const rill_attention_shape *shape, void *steady)
 RILL_API void rill_steady_attention(const rill_attention_shape *shape, void *steady,
                                     const rill_sequence *sequence, float *output);
 
-/* S and z as they are now, as a plain state in the caller's memory of rill_attention_size bytes: to be read, or
- * to go on without compensation. */
+/* S and z as they are now, as a plain state in the caller's memory of rill_attention_size bytes: to be read,
+ * or to go on without compensation. */
 RILL_API void rill_steady_plain(const rill_attention_shape *shape, const void *steady, void *state);
 
 /* As rill_attention_saved_size, rill_attention_save and rill_attention_load of <rill/saved_state.h>; what
