@@ -116,6 +116,33 @@ INLINE row_fetch choose_fetch(const one_head *head, size_t m) {
                        .strides = head->strides};
 }
 
+/* The pass that takes the block's steps from t on through columns from m on, the first or the last of them:
+ * there S itself is read or written when its columns are whole vectors; between, and else, `packed`, whose
+ * rows are stride apart. */
+INLINE column_pass choose_pass(const one_head *head, const step_block *b, size_t m, size_t t, bool is_first,
+                               bool is_last, bool whole, float *packed, size_t stride) {
+    float *S = head->S + b->row * head->value_dim + b->column + m;
+    const bool from_S = whole && is_first, to_S = whole && is_last && head->update;
+    return (column_pass){
+        .rows = b->rows,
+        .from = from_S ? S : packed,
+        .to = to_S ? S : packed,
+        .from_stride = from_S ? head->value_dim : stride,
+        .to_stride = to_S ? head->value_dim : stride,
+        .start = is_first ? b->start : NULL,
+        .end = is_last ? b->end : NULL,
+        .decay_stride = b->decay_stride,
+        .queries = b->query[t],
+        .keys = b->key[t],
+        .panel = b->steps * panel_rows,
+        .values = b->value + (m / tile_width * b->steps + t) * tile_width + m % tile_width,
+        .output = head->output + t * head->strides->output_stride + b->column + m,
+        .output_stride = head->strides->output_stride,
+        .first = b->first,
+        .factor = b->last ? b->factor + t : NULL,
+    };
+}
+
 /* As many columns from `column` on as are packed at once. */
 INLINE void begin_columns(const one_head *head, step_block *b, size_t column) {
     const size_t left = head->value_dim - column;

@@ -76,25 +76,7 @@ INLINE void pass_columns(size_t columns, const one_head *head, const step_block 
     for (size_t t = 0, steps = tile_steps; t < b->steps; t += steps) {
         const size_t left = b->steps - t;
         while (steps > left) steps /= 2;
-        const bool from_S = whole && t == 0, to_S = whole && head->update && left == steps;
-        const column_pass p = {
-            .rows = b->rows,
-            .from = from_S ? S : packed,
-            .to = to_S ? S : packed,
-            .from_stride = from_S ? S_stride : stride,
-            .to_stride = to_S ? S_stride : stride,
-            .start = t == 0 ? b->start : NULL,
-            .end = left == steps ? b->end : NULL,
-            .decay_stride = b->decay_stride,
-            .queries = b->query[t],
-            .keys = b->key[t],
-            .panel = b->steps * panel_rows,
-            .values = b->value + (m / tile_width * b->steps + t) * tile_width + m % tile_width,
-            .output = head->output + t * head->strides->output_stride + b->column + m,
-            .output_stride = head->strides->output_stride,
-            .first = b->first,
-            .factor = b->last ? b->factor + t : NULL,
-        };
+        const column_pass p = choose_pass(head, b, m, t, t == 0, left == steps, whole, packed, stride);
         if (steps == tile_steps && columns == tile_columns) {
             fetch.steps = fetch.query ? tile_steps : 0;
             pass_tile(&p, &fetch);

@@ -119,23 +119,7 @@ static void delta_columns(bool both, const one_head *head, const delta_block *de
         store(packed + d * stride, load_part(S + d * S_stride, width));
     row_fetch fetch = choose_fetch(head, b->column + m);
     for (size_t t = 0, writes = 0, reads = group_at(delta, 0); writes + reads > 0;) {
-        const bool from_S = whole && writes == 0, to_S = whole && reads == 0 && head->update;
-        const column_pass p = {
-            .rows = b->rows,
-            .from = from_S ? S : packed,
-            .to = to_S ? S : packed,
-            .from_stride = from_S ? S_stride : stride,
-            .to_stride = to_S ? S_stride : stride,
-            .start = writes == 0 ? b->start : NULL,
-            .end = reads == 0 ? b->end : NULL,
-            .decay_stride = b->decay_stride,
-            .queries = b->query[t],
-            .keys = b->key[t],
-            .panel = b->steps * panel_rows,
-            .values = b->value + (m / tile_width * b->steps + t) * tile_width + m % tile_width,
-            .output = head->output + t * head->strides->output_stride + b->column + m,
-            .output_stride = head->strides->output_stride,
-        };
+        const column_pass p = choose_pass(head, b, m, t, writes == 0, reads == 0, whole, packed, stride);
         fetch.steps = both && fetch.query ? writes : 0;
         (writes == 0   ? reads == 1 ? start_to_step : start_to_group
          : writes == 1 ? reads == 0 ? step_to_end : step_to_step
