@@ -133,7 +133,7 @@ static bool runs(const rill_voice_model *voices, const rill_tracker_state *self,
     float sum = here, count = 1;
     for (uint64_t q = step + 1; q <= step + voices->steady && q + reach < self->heard; q++, count++)
         sum += mean_around(self, values, q, reach);
-    return (sum / count > bound) == running ? running : !running;
+    return sum / count > bound;
 }
 
 /* Speech that runs is held by less than what begins it: a turn is not cut where it grows faint. */
