@@ -133,12 +133,10 @@ void rill_steady_attention(const rill_attention_shape *shape, void *steady, cons
 
 /* Σ k_d v_m of a head's kept steps, or Σ k_d where values is NULL */
 static double kept_sum(const float *keys, const float *values, size_t d, size_t m) {
-    const size_t panel = RILL_STEADY_PANEL, steps = RILL_STEADY_BLOCK_STEPS;
-    keys += d / panel * panel * steps + d % panel;
-    if (values) values += m / panel * panel * steps + m % panel;
     double sum = 0;
-    for (size_t s = 0; s < steps; s++)
-        sum += (double)keys[s * panel] * (values ? (double)values[s * panel] : 1);
+    for (size_t s = 0; s < RILL_STEADY_BLOCK_STEPS; s++)
+        sum += (double)keys[rill_steady_kept_at(s, d)] *
+               (values ? (double)values[rill_steady_kept_at(s, m)] : 1);
     return sum;
 }
 

@@ -77,6 +77,12 @@ static inline size_t rill_steady_kept_floats(size_t dim) {
     return (dim + RILL_STEADY_PANEL - 1) / RILL_STEADY_PANEL * RILL_STEADY_PANEL * RILL_STEADY_BLOCK_STEPS;
 }
 
+/* Where column i of the step at that place lies among them. */
+static inline size_t rill_steady_kept_at(size_t place, size_t i) {
+    return i / RILL_STEADY_PANEL * RILL_STEADY_PANEL * RILL_STEADY_BLOCK_STEPS + place * RILL_STEADY_PANEL +
+           i % RILL_STEADY_PANEL;
+}
+
 /* A step of the linear rule through a steady state. */
 typedef struct rill_steady_step {
     size_t heads, query_group, key_dim, value_dim;

@@ -170,9 +170,7 @@ static void recurrent(size_t key_dim, size_t value_dim, float *S, float *z, floa
 
 /* column i of the step at that place in the panels of head, dim columns a head */
 static float *kept_at(float *kept, size_t dim, size_t head, size_t place, size_t i) {
-    return kept + head * rill_steady_kept_floats(dim) +
-           (i / RILL_STEADY_PANEL * RILL_STEADY_BLOCK_STEPS + place) * RILL_STEADY_PANEL +
-           i % RILL_STEADY_PANEL;
+    return kept + head * rill_steady_kept_floats(dim) + rill_steady_kept_at(place, i);
 }
 
 static void fold(float *total, float *lost, double block) {
