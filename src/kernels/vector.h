@@ -112,17 +112,30 @@ INLINE vector choose(integers mask, vector yes, vector no) {
 INLINE quad fold(vector v) {
     quad part[lanes / 4];
     memcpy(part, &v, sizeof v);
-    quad sum = part[0];
-    for (size_t i = 1; i < lanes / 4; i++) sum += part[i];
-    return sum;
+    for (size_t half = lanes / 8; half > 0; half /= 2)
+        for (size_t i = 0; i < half; i++) part[i] += part[i + half];
+    return part[0];
 }
 
-/* the sums of four vectors, side by side */
+/* the sums of four vectors, side by side, each the bits of its sum alone */
 INLINE quad sums(vector a, vector b, vector c, vector d) {
+#ifdef __AVX512F__
+    /* halves, then quarters of all four in a register, which are summed at once */
+    const __m512 ab = _mm512_add_ps(_mm512_shuffle_f32x4((__m512)a, (__m512)b, 0x44),
+                                    _mm512_shuffle_f32x4((__m512)a, (__m512)b, 0xee));
+    const __m512 cd = _mm512_add_ps(_mm512_shuffle_f32x4((__m512)c, (__m512)d, 0x44),
+                                    _mm512_shuffle_f32x4((__m512)c, (__m512)d, 0xee));
+    __m512 four = _mm512_add_ps(_mm512_shuffle_f32x4(ab, cd, 0x88), _mm512_shuffle_f32x4(ab, cd, 0xdd));
+    four = _mm512_add_ps(four, _mm512_permute_ps(four, 0x4e));
+    four = _mm512_add_ps(four, _mm512_permute_ps(four, 0xb1));
+    const __m512i first = _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
+    return (quad)_mm512_castps512_ps128(_mm512_permutexvar_ps(first, four));
+#else
     quad fa = fold(a), fb = fold(b), fc = fold(c), fd = fold(d);
     quad ab = __builtin_shufflevector(fa, fb, 0, 4, 1, 5) + __builtin_shufflevector(fa, fb, 2, 6, 3, 7);
     quad cd = __builtin_shufflevector(fc, fd, 0, 4, 1, 5) + __builtin_shufflevector(fc, fd, 2, 6, 3, 7);
     return __builtin_shufflevector(ab, cd, 0, 1, 4, 5) + __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+#endif
 }
 
 INLINE float sum(vector v) {
