@@ -91,6 +91,17 @@ INLINE vector splat(float x) {
     return x - (vector){0};
 }
 
+/* The float at x in every lane. A broadcast of a float from memory takes part of what multiplies and adds
+ * (Zen 4); one of an integer is a load. */
+INLINE vector splat_at(const float *x) {
+#ifdef __AVX512F__
+    typedef int32_t aliasing __attribute__((may_alias));
+    return (vector)_mm512_set1_epi32(*(const aliasing *)x);
+#else
+    return splat(*x);
+#endif
+}
+
 /* v in a register: not loaded again by each that uses it, nor fused with what it is added to. */
 INLINE vector apart(vector v) {
 #ifdef __AVX512F__

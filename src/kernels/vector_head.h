@@ -51,17 +51,6 @@ INLINE one_head choose_head(const all_heads *all, size_t head, size_t group, siz
     };
 }
 
-/* The same query head of the next state head's group. */
-INLINE void next_head(one_head *head) {
-    head->S += head->key_dim * head->value_dim;
-    if (head->z) head->z += head->key_dim;
-    head->queries += head->strides->query_group * head->key_dim;
-    head->keys += head->key_dim;
-    head->values += head->value_dim;
-    if (head->log_decay) head->log_decay += head->strides->decay_per_key ? head->key_dim : 1;
-    head->output += head->strides->query_group * head->value_dim;
-}
-
 INLINE float beta_of(const rill_heads_sequence *sequence, size_t head, size_t step) {
     return sequence->beta[step * sequence->beta_stride + (sequence->beta_is_shared ? 0 : head)];
 }

@@ -12,7 +12,7 @@ enum {
 /* Some rows of some heads of the state in one step, and what they are multiplied with. */
 typedef struct step_rows {
     size_t heads, rows, stride; /* stride: value_dim */
-    float *S;
+    float *S, *z;               /* z NULL: no normalizer */
     const float *query, *key, *value;
     const float *decay; /* of row d at decay + d · decay_stride */
     size_t decay_stride;
@@ -22,16 +22,16 @@ typedef struct step_rows {
     size_t next_S, next_query, next_key, next_decay, next_output; /* from a head to the next */
 } step_rows;
 
-INLINE void step_row(size_t columns, bool decayed, bool update, size_t width, float *S, float key,
-                     float query, float decay, const vector *value, vector *out) {
-    const vector k = splat(key), q = splat(query), g = splat(decay);
+INLINE void step_row(size_t columns, bool decayed, bool update, size_t width, float *S, const float *key,
+                     const float *query, const float *decay, const vector *value, vector *out) {
+    const vector k = splat_at(key), q = splat_at(query), g = decayed ? splat_at(decay) : splat(1);
     UNROLL
     for (size_t c = 0; c < columns; c++) {
         if (columns > 4) __builtin_prefetch(S + c * lanes + fetch_ahead, 1);
         vector s = load_up_to(S + c * lanes, width);
         if (decayed) s *= g;
         s += product_of(k, value[c]);
-        out[c] += product_of(q, s);
+        out[c] += q * s;
         if (update) store_up_to(S + c * lanes, width, s);
     }
 }
@@ -47,15 +47,15 @@ INLINE void step_columns(size_t columns, size_t sets, bool decayed, bool update,
     UNROLL
     for (size_t i = 0; i < columns * sets; i++) out[i] = splat(0);
     const size_t stride = b->stride, decay_stride = b->decay_stride;
-    const float *const end = key + b->rows;
-    for (; (size_t)(end - key) >= sets;
-         key += sets, query += sets, S += sets * stride, decay += sets * decay_stride)
+    size_t left = b->rows;
+    for (; left >= sets;
+         left -= sets, key += sets, query += sets, S += sets * stride, decay += sets * decay_stride)
         UNROLL
     for (size_t i = 0; i < sets; i++)
-        step_row(columns, decayed, update, width, S + i * stride, key[i], query[i],
-                 decayed ? decay[i * decay_stride] : 1, value, out + i * columns);
-    for (; key < end; key++, query++, S += stride, decay += decay_stride)
-        step_row(columns, decayed, update, width, S, *key, *query, decayed ? *decay : 1, value, out);
+        step_row(columns, decayed, update, width, S + i * stride, key + i, query + i,
+                 decay + i * decay_stride, value, out + i * columns);
+    for (; left > 0; left--, key++, query++, S += stride, decay += decay_stride)
+        step_row(columns, decayed, update, width, S, key, query, decay, value, out);
     UNROLL
     for (size_t i = 1; i < sets; i++) UNROLL
     for (size_t c = 0; c < columns; c++) out[c] += out[i * columns + c];
@@ -67,15 +67,20 @@ INLINE void step_columns(size_t columns, size_t sets, bool decayed, bool update,
     }
 }
 
+/* gcc keeps what does not fit its registers in vectors, where it waits behind what they are multiplied with;
+ * from memory it comes at once. */
+INLINE const step_rows *read_again(const step_rows *b) {
+    __asm__("" : "+r"(b));
+    return b;
+}
+
 INLINE void step_columns_of_heads(size_t columns, size_t sets, bool decayed, bool update, const step_rows *b,
                                   size_t m, size_t width) {
-    float *S = b->S + m, *output = b->output + m;
-    const float *query = b->query, *key = b->key, *decay = b->decay, *value = b->value + m;
     for (size_t i = 0; i < b->heads; i++) {
-        step_columns(columns, sets, decayed, update, b, width, S, query, key, decay, value, b->factor[i],
-                     output);
-        S += b->next_S, query += b->next_query, key += b->next_key, decay += b->next_decay;
-        value += b->stride, output += b->next_output;
+        b = read_again(b);
+        step_columns(columns, sets, decayed, update, b, width, b->S + i * b->next_S + m,
+                     b->query + i * b->next_query, b->key + i * b->next_key, b->decay + i * b->next_decay,
+                     b->value + i * b->stride + m, b->factor[i], b->output + i * b->next_output + m);
     }
 }
 
@@ -94,8 +99,8 @@ typedef void columns_step(const step_rows *b, size_t m, size_t width);
     static columns_step *const step_##name[2][2] = {{read_##name, read_decayed_##name},                      \
                                                     {take_##name, take_decayed_##name}};
 STEPS(whole, step_tile, 1)
-STEPS(half, step_tile / 2, 2)
-STEPS(quarter, step_tile / 4, 4)
+STEPS(half, step_tile / 2, 1)
+STEPS(quarter, step_tile / 4, 2)
 STEPS(vector, 1, 1)
 #undef STEPS
 #undef STEP
@@ -114,108 +119,125 @@ static void step_all_columns(bool decayed, bool update, const step_rows *b) {
 /* Some heads in one step, or some rows of one head that has many: what is found for all of them, whose sums
  * then do not wait for one another, before S is touched. */
 typedef struct step_batch {
-    size_t step, head, heads, row, rows;
-    float decay[batch_floats]; /* [heads], or [heads][rows] with a decay per key */
-    float factor[batch_heads]; /* of the outputs: scale, or 1 / (q·z + ε) */
+    float decay[batch_floats];     /* [heads], or [heads][rows] with a decay per key */
+    float factor[batch_heads + 3]; /* of the outputs: scale, or 1 / (q·z + ε) */
 } step_batch;
 
-static void find_decays(const all_heads *all, step_batch *b) {
-    const rill_heads_sequence *sequence = all->sequence;
-    const float *log_decay = sequence->log_decay + b->step * sequence->decay_stride;
-    log_decay += sequence->decay_per_key ? b->head * all->key_dim + b->row : b->head;
-    const size_t count = b->heads * (sequence->decay_per_key ? b->rows : 1);
+static void find_decays(size_t count, const float *log_decay, float *decay) {
     for (size_t i = 0; i < count; i += lanes)
-        store_up_to(b->decay + i, count - i, exponential(load_up_to(log_decay + i, count - i)));
+        store_up_to(decay + i, count - i, exponential(load_up_to(log_decay + i, count - i)));
 }
 
 /* z = g z + k for a vector of a head's rows, left behind by an update; the products with q */
-INLINE vector step_normalizer(bool update, const one_head *head, size_t row, size_t width, vector decay) {
-    const vector z = decay * load_up_to(head->z + row, width) + load_up_to(head->keys + row, width);
-    if (update) store_up_to(head->z + row, width, z);
-    return load_up_to(head->queries + row, width) * z;
+INLINE vector step_normalizer(bool update, size_t width, float *z, const float *key, const float *query,
+                              vector decay) {
+    const vector after = decay * load_up_to(z, width) + load_up_to(key, width);
+    if (update) store_up_to(z, width, after);
+    return load_up_to(query, width) * after;
 }
 
-static const float *decay_of(const all_heads *all, const step_batch *b, size_t i) {
-    return b->decay + i * (all->sequence->decay_per_key ? b->rows : 1);
-}
-
-/* The products q·z of the batch's rows of a head. */
-INLINE vector step_normalizers(const all_heads *all, const one_head *head, const step_batch *b, size_t i) {
-    const bool decayed = all->sequence->log_decay, per_key = all->sequence->decay_per_key;
-    const float *decay = decay_of(all, b, i);
-    const vector of_head = splat(decayed && !per_key ? *decay : 1);
-    vector products = splat(0);
-    for (size_t d = 0; d < b->rows; d += lanes) {
-        const size_t width = b->rows - d;
-        const vector g = decayed && per_key ? load_up_to(decay + d, width) : of_head;
-        products += width >= lanes ? step_normalizer(head->update, head, b->row + d, lanes, g)
-                                   : step_normalizer(head->update, head, b->row + d, width, g);
+/* The factors of `heads` heads, 1 or 4 whose sums do not wait for one another; a decay per key is one of
+ * each row. */
+INLINE void find_factors_of(size_t heads, bool decayed, bool per_key, bool update, const step_rows *b,
+                            size_t first, float epsilon, float *factor) {
+    const size_t rows = b->rows;
+    vector products[4];
+    UNROLL
+    for (size_t i = 0; i < 4; i++) products[i] = splat(0);
+    UNROLL
+    for (size_t i = 0; i < heads; i++) {
+        const size_t head = first + i;
+        float *z = b->z + head * b->next_key;
+        const float *key = b->key + head * b->next_key, *query = b->query + head * b->next_query;
+        const float *decay = b->decay + head * b->next_decay;
+        const vector g = decayed && !per_key ? splat_at(decay) : splat(1);
+        size_t d = 0;
+        for (; d + lanes <= rows; d += lanes)
+            products[i] +=
+                step_normalizer(update, lanes, z + d, key + d, query + d, per_key ? load(decay + d) : g);
+        if (d < rows)
+            products[i] += step_normalizer(update, rows - d, z + d, key + d, query + d,
+                                           per_key ? load_part(decay + d, rows - d) : g);
     }
-    return products;
+    quad total = {epsilon, epsilon, epsilon, epsilon};
+    if (!b->first) memcpy(&total, factor + first, sizeof total);
+    total += sums(products[0], products[1], products[2], products[3]);
+    if (b->last) total = 1 / total;
+    memcpy(factor + first, &total, sizeof total);
 }
 
-static void find_step_factors(const all_heads *all, size_t group, step_batch *b) {
-    for (size_t i = 0; i < b->heads && !all->z; i++) b->factor[i] = all->scale;
-    one_head head = choose_head(all, b->head, group, b->step);
-    for (size_t i = 0; i < b->heads && all->z; i += 4) {
-        vector products[4] = {{0}};
-        for (size_t j = 0; j < 4 && i + j < b->heads; j++, next_head(&head))
-            products[j] = step_normalizers(all, &head, b, i + j);
-        quad before = {all->epsilon, all->epsilon, all->epsilon, all->epsilon};
-        if (b->row > 0) memcpy(&before, b->factor + i, sizeof before);
-        before += sums(products[0], products[1], products[2], products[3]);
-        if (b->row + b->rows == all->key_dim) before = 1 / before;
-        memcpy(b->factor + i, &before, sizeof before);
+INLINE void find_step_factors(bool decayed, bool per_key, bool update, const step_rows *b, float epsilon,
+                              float *factor) {
+    size_t i = 0;
+    for (; i + 4 <= b->heads; i += 4) find_factors_of(4, decayed, per_key, update, b, i, epsilon, factor);
+    for (; i < b->heads; i++) find_factors_of(1, decayed, per_key, update, b, i, epsilon, factor);
+}
+
+/* Functions of their own, that need not know what the others do. */
+#define FACTORS(name, decayed, per_key, update)                                                              \
+    static __attribute__((noinline)) void name(const step_rows *b, float epsilon, float *factor) {           \
+        find_step_factors(decayed, per_key, update, b, epsilon, factor);                                     \
     }
-}
+FACTORS(read_factors, false, false, false)
+FACTORS(read_factors_decayed, true, false, false)
+FACTORS(read_factors_decayed_by_key, true, true, false)
+FACTORS(take_factors, false, false, true)
+FACTORS(take_factors_decayed, true, false, true)
+FACTORS(take_factors_decayed_by_key, true, true, true)
+#undef FACTORS
+typedef void factors_step(const step_rows *b, float epsilon, float *factor);
+static factors_step *const step_factors[2][3] = {
+    {read_factors, read_factors_decayed, read_factors_decayed_by_key},
+    {take_factors, take_factors_decayed, take_factors_decayed_by_key}};
 
-static void step_heads(const all_heads *all, size_t group, const step_batch *b) {
+/* Rows from `row` on of heads from `head` on, and one query head of each group, the last of which leaves the
+ * states behind. */
+static void take_rows(const all_heads *all, size_t step, size_t group, size_t head, size_t heads, size_t row,
+                      size_t rows, step_batch *batch) {
     const rill_heads_sequence *sequence = all->sequence;
-    const one_head head = choose_head(all, b->head, group, b->step);
-    const step_rows rows = {.heads = b->heads,
-                            .rows = b->rows,
-                            .stride = all->value_dim,
-                            .S = head.S + b->row * all->value_dim,
-                            .query = head.queries + b->row,
-                            .key = head.keys + b->row,
-                            .value = head.values,
-                            .decay = b->decay,
-                            .decay_stride = sequence->decay_per_key,
-                            .output = head.output,
-                            .first = b->row == 0,
-                            .last = b->row + b->rows == all->key_dim,
-                            .factor = b->factor,
-                            .next_S = all->key_dim * all->value_dim,
-                            .next_query = sequence->query_group * all->key_dim,
-                            .next_key = all->key_dim,
-                            .next_decay = sequence->decay_per_key ? b->rows : 1,
-                            .next_output = sequence->query_group * all->value_dim};
-    step_all_columns(sequence->log_decay, head.update, &rows);
-}
-
-/* The last query head of a group leaves the states behind. */
-static void take_step(const all_heads *all, step_batch *b) {
-    if (all->sequence->log_decay) find_decays(all, b);
-    for (size_t group = 0; group < all->sequence->query_group; group++) {
-        find_step_factors(all, group, b);
-        step_heads(all, group, b);
-    }
+    const bool decayed = sequence->log_decay, per_key = decayed && sequence->decay_per_key;
+    const one_head first = choose_head(all, head, group, step);
+    const step_rows b = {.heads = heads,
+                         .rows = rows,
+                         .stride = all->value_dim,
+                         .S = first.S + row * all->value_dim,
+                         .z = first.z ? first.z + row : NULL,
+                         .query = first.queries + row,
+                         .key = first.keys + row,
+                         .value = first.values,
+                         .decay = batch->decay,
+                         .decay_stride = per_key,
+                         .output = first.output,
+                         .first = row == 0,
+                         .last = row + rows == all->key_dim,
+                         .factor = batch->factor,
+                         .next_S = all->key_dim * all->value_dim,
+                         .next_query = sequence->query_group * all->key_dim,
+                         .next_key = all->key_dim,
+                         .next_decay = per_key ? rows : decayed,
+                         .next_output = sequence->query_group * all->value_dim};
+    if (decayed && (group == 0 || rows < all->key_dim))
+        find_decays(per_key ? heads * rows : heads, first.log_decay + (per_key ? row : 0), batch->decay);
+    for (size_t i = 0; i < heads && !b.z; i++) batch->factor[i] = all->scale;
+    if (b.z) step_factors[first.update][decayed + per_key](&b, all->epsilon, batch->factor);
+    step_all_columns(decayed, first.update, &b);
 }
 
 static void recurrent(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
                       const rill_heads_sequence *sequence) {
     const all_heads all = {key_dim, value_dim, S, z, epsilon, scale, sequence};
-    step_batch b;
+    step_batch batch;
     size_t most_rows = sequence->decay_per_key ? batch_floats : key_dim;
     size_t most_heads = sequence->decay_per_key ? batch_floats / key_dim : batch_heads;
     if (most_heads > batch_heads) most_heads = batch_heads;
     if (most_heads == 0) most_heads = 1;
-    for (b.step = 0; b.step < sequence->length; b.step++)
-        for (b.head = 0; b.head < sequence->heads; b.head += b.heads) {
-            b.heads = sequence->heads - b.head < most_heads ? sequence->heads - b.head : most_heads;
-            for (b.row = 0; b.row < key_dim; b.row += b.rows) {
-                b.rows = key_dim - b.row < most_rows ? key_dim - b.row : most_rows;
-                take_step(&all, &b);
-            }
+    for (size_t step = 0; step < sequence->length; step++)
+        for (size_t head = 0, heads; head < sequence->heads; head += heads) {
+            heads = sequence->heads - head < most_heads ? sequence->heads - head : most_heads;
+            for (size_t group = 0; group < sequence->query_group; group++)
+                for (size_t row = 0, rows; row < key_dim; row += rows) {
+                    rows = key_dim - row < most_rows ? key_dim - row : most_rows;
+                    take_rows(&all, step, group, head, heads, row, rows, &batch);
+                }
         }
 }
