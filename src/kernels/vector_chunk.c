@@ -16,9 +16,9 @@ INLINE void pass_rows(size_t steps, size_t rows, size_t columns, const column_pa
         vector v[tile_columns];
         for (size_t c = 0; c < columns; c++) v[c] = load(value + t * tile_width + c * lanes);
         for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++) s[r][c] += splat(key[t * panel_rows + r]) * v[c];
+            for (size_t c = 0; c < columns; c++) s[r][c] += splat_at(key + t * panel_rows + r) * v[c];
         for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++) out[t][c] += splat(query[t * panel_rows + r]) * s[r][c];
+            for (size_t c = 0; c < columns; c++) out[t][c] += splat_at(query + t * panel_rows + r) * s[r][c];
     }
     store_tile(rows, columns, p, d, s);
 }

@@ -37,14 +37,15 @@ INLINE void delta_rows(size_t writes, size_t reads, size_t rows, size_t columns,
         vector omega[tile_columns];
         for (size_t c = 0; c < columns; c++) omega[c] = load(known->omega[t] + c * lanes);
         for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++) s[r][c] += splat(key[t * panel_rows + r]) * omega[c];
+            for (size_t c = 0; c < columns; c++) s[r][c] += splat_at(key + t * panel_rows + r) * omega[c];
         for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++) out[t][c] += splat(query[t * panel_rows + r]) * s[r][c];
+            for (size_t c = 0; c < columns; c++) out[t][c] += splat_at(query + t * panel_rows + r) * s[r][c];
     }
     UNROLL
     for (size_t t = 0; t < reads; t++)
         for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++) erased[t][c] += splat(erase[t * panel_rows + r]) * s[r][c];
+            for (size_t c = 0; c < columns; c++)
+                erased[t][c] += splat_at(erase + t * panel_rows + r) * s[r][c];
     store_tile(rows, columns, p, d, s);
 }
 
