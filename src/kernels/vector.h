@@ -36,6 +36,7 @@ typedef float unaligned_vector __attribute__((vector_size(RILL_VECTOR_BYTES), al
 typedef int32_t integers __attribute__((vector_size(RILL_VECTOR_BYTES)));
 typedef uint32_t bits __attribute__((vector_size(RILL_VECTOR_BYTES)));
 typedef float quad __attribute__((vector_size(16)));
+typedef float unaligned_quad __attribute__((vector_size(16), aligned(sizeof(float))));
 
 enum {
     lanes = RILL_VECTOR_BYTES / sizeof(float),
@@ -51,6 +52,14 @@ INLINE vector load(const float *from) {
 
 INLINE void store(float *to, vector v) {
     *(unaligned_vector *)to = v;
+}
+
+INLINE quad load_quad(const float *from) {
+    return *(const unaligned_quad *)from;
+}
+
+INLINE void store_quad(float *to, quad v) {
+    *(unaligned_quad *)to = v;
 }
 
 /* the first count < lanes values, zeros after them */

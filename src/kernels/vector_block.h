@@ -295,9 +295,9 @@ INLINE vector prepare(block_decay decay, bool erases, const one_head *head, step
     for (; d < b->rows; d += lanes) prepare_rows(1, decay, erases, head, b, d, b->rows - d, product, &zeros);
     for (size_t t = 0; t < b->steps; t += 4) {
         quad four = sums(product[t], product[t + 1], product[t + 2], product[t + 3]), before = {0};
-        if (!b->first) memcpy(&before, b->normalizer + t, sizeof before);
+        if (!b->first) before = load_quad(b->normalizer + t);
         four += before;
-        memcpy(b->normalizer + t, &four, sizeof four);
+        store_quad(b->normalizer + t, four);
     }
     return zeros;
 }

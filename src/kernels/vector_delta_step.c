@@ -117,7 +117,7 @@ static void find_delta_heads(const all_heads *all, size_t group, delta_heads *h)
                 load_up_to(head.queries + d, all->key_dim - d) * load_up_to(head.keys + d, all->key_dim - d);
     }
     const quad four = sums(products[0], products[1], products[2], products[3]);
-    memcpy(h->score, &four, sizeof four);
+    store_quad(h->score, four);
     const rill_heads_sequence *sequence = all->sequence;
     if (!sequence->log_decay || sequence->decay_per_key) return;
     const float *log_decay = sequence->log_decay + h->step * sequence->decay_stride + h->head;

@@ -31,10 +31,8 @@ INLINE void dense_tile(size_t frames, size_t rows, size_t inputs, size_t outputs
     }
     for (size_t f = 0; f < frames; f++)
         for (size_t o = 0; o < rows; o += 4) {
-            quad four;
-            memcpy(&four, bias + o, sizeof four);
-            four += sums(product[f][o], product[f][o + 1], product[f][o + 2], product[f][o + 3]);
-            memcpy(y + f * outputs + o, &four, sizeof four);
+            const quad four = sums(product[f][o], product[f][o + 1], product[f][o + 2], product[f][o + 3]);
+            store_quad(y + f * outputs + o, load_quad(bias + o) + four);
         }
     for (size_t k = 0; k < frames * rows && i < inputs; k++)
         y[k / rows * outputs + k % rows] +=

@@ -33,7 +33,7 @@ static void score(const rill_rows *keys, float scale, const float *query, const 
         fetch_rows(next, j);
         multiply_rows(4, keys->dim, query, keys->rows + j, product);
         const quad four = scale * sums(product[0], product[1], product[2], product[3]);
-        memcpy(y + j, &four, sizeof four);
+        store_quad(y + j, four);
     }
     fetch_rows(next, j);
     for (; j < keys->count; j++) {

@@ -46,7 +46,7 @@ INLINE void sums_of_sixteen(const vector *v, float *sums_of) {
 #else
     for (size_t i = 0; i < 16; i += 4) {
         const quad four = sums(v[i], v[i + 1], v[i + 2], v[i + 3]);
-        memcpy(sums_of + i, &four, sizeof four);
+        store_quad(sums_of + i, four);
     }
 #endif
 }
@@ -106,7 +106,7 @@ INLINE void score_kept(size_t heads, size_t first, steady_heads *h) {
     sums_of_sixteen(scores, h->scores[first]);
     quad factor = {step->scale, step->scale, 0, 0};
     if (step->z) factor = 1 / (sums(normalizer[0], normalizer[1], splat(0), splat(0)) + step->epsilon);
-    memcpy(h->factor + first, &factor, sizeof factor);
+    store_quad(h->factor + first, factor);
 }
 
 /* The rows that are not folded now, from the one behind the slice on. */

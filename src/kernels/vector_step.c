@@ -160,10 +160,10 @@ INLINE void find_factors_of(size_t heads, bool decayed, bool per_key, bool updat
                                            per_key ? load_part(decay + d, rows - d) : g);
     }
     quad total = {epsilon, epsilon, epsilon, epsilon};
-    if (!b->first) memcpy(&total, factor + first, sizeof total);
+    if (!b->first) total = load_quad(factor + first);
     total += sums(products[0], products[1], products[2], products[3]);
     if (b->last) total = 1 / total;
-    memcpy(factor + first, &total, sizeof total);
+    store_quad(factor + first, total);
 }
 
 INLINE void find_step_factors(bool decayed, bool per_key, bool update, const step_rows *b, float epsilon,
