@@ -44,7 +44,7 @@ typedef struct step_block {
     size_t decay_stride;
     float head_start, head_end, start_of_key[block_rows], end_of_key[block_rows];
     float total[block_steps], weight[block_steps]; /* G_t and 1 / G_t; 1 with a decay per key */
-    float normalizer[block_steps];                 /* (G_t q_t)·ẑ_t / total, by the rows so far */
+    float normalizer[block_steps + 3];             /* (G_t q_t)·ẑ_t / total, by the rows so far */
     float factor[block_steps];                     /* of the finished outputs */
     float z[block_rows];                           /* after the block; without a normalizer from 0 on */
 } step_block;
@@ -232,73 +232,100 @@ static void begin_block(const one_head *head, size_t length, step_block *b) {
 /* How a block's queries and keys are made from the rows. */
 typedef enum block_decay { undecayed, decayed_by_head, decayed_by_key } block_decay;
 
+/* Some vectors of rows of a block, and what the steps so far have made of them. */
+typedef struct prepared_rows {
+    const float *queries, *keys, *log_decay;
+    float *query, *key, *erase;
+    vector z[prepared], total[prepared];
+} prepared_rows;
+
+/* The next step's queries and keys, `vectors` of them, one alone `width` rows wide, and z; the products of
+ * both. */
+INLINE vector prepare_step(size_t vectors, block_decay decay, bool erases, const rill_heads_sequence *strides,
+                           size_t t, float weight, size_t width, prepared_rows *r) {
+    vector products = splat(0);
+    UNROLL
+    for (size_t c = 0; c < vectors; c++) {
+        vector q = apart(load_up_to(r->queries + c * lanes, width)),
+               k = load_up_to(r->keys + c * lanes, width);
+        if (decay == decayed_by_key && t > 0)
+            r->total[c] *= exponential(load_up_to(r->log_decay + c * lanes, width));
+        if (erases) store(r->erase + c * lanes, decay == decayed_by_key ? k * r->total[c] : k);
+        if (decay == decayed_by_key) {
+            q *= r->total[c];
+            k /= r->total[c];
+        } else if (decay == decayed_by_head) {
+            k *= splat(weight);
+        }
+        r->z[c] += k;
+        products += q * r->z[c];
+        store(r->query + c * lanes, q);
+        store(r->key + c * lanes, k);
+    }
+    r->queries += strides->query_stride, r->keys += strides->key_stride;
+    r->query += panel_rows, r->key += panel_rows;
+    if (erases) r->erase += panel_rows;
+    if (decay == decayed_by_key) r->log_decay += strides->decay_stride;
+    return products;
+}
+
+/* Of `steps` steps from t on, 1 or 4. */
+INLINE void prepare_steps(size_t steps, size_t vectors, block_decay decay, bool erases,
+                          const rill_heads_sequence *strides, size_t t, size_t width, bool first,
+                          step_block *b, prepared_rows *r) {
+    vector products[4];
+    UNROLL
+    for (size_t i = 0; i < 4; i++)
+        products[i] = i < steps
+                          ? prepare_step(vectors, decay, erases, strides, t + i, b->weight[t + i], width, r)
+                          : splat(0);
+    quad four = sums(products[0], products[1], products[2], products[3]), before = {0};
+    if (!first) before = load_quad(b->normalizer + t);
+    store_quad(b->normalizer + t, before + four);
+}
+
 /* `vectors` vectors of rows from row d of the block on, one alone of `width` rows: what the passes multiply
  * with, z through the steps, and the products with it. Adds 0 or, with a key that is not finite, NaN. */
 INLINE void prepare_rows(size_t vectors, block_decay decay, bool erases, const one_head *head, step_block *b,
-                         size_t d, size_t width, vector product[block_steps], vector *zeros) {
-    const size_t row = b->row + d;
-    vector z[prepared], total[prepared];
+                         size_t d, size_t width, vector *zeros) {
+    const size_t row = b->row + d, steps = b->steps;
+    const rill_heads_sequence *strides = head->strides;
+    prepared_rows r = {.queries = head->queries + row,
+                       .keys = head->keys + row,
+                       .log_decay = head->log_decay ? head->log_decay + row : NULL,
+                       .query = b->query[d / panel_rows * steps] + d % panel_rows,
+                       .key = b->key[d / panel_rows * steps] + d % panel_rows,
+                       .erase = erases ? b->erase[d / panel_rows * steps] + d % panel_rows : NULL};
+    UNROLL
     for (size_t c = 0; c < vectors; c++) {
-        z[c] = head->z ? load_up_to(head->z + row + c * lanes, width) : splat(0);
-        total[c] = splat(1);
+        r.z[c] = head->z ? load_up_to(head->z + row + c * lanes, width) : splat(0);
+        r.total[c] = splat(1);
         if (decay == decayed_by_key)
             store(b->start_of_key + d + c * lanes,
                   exponential(load_up_to(head->log_decay + row + c * lanes, width)));
-        if (b->start) z[c] *= decay == decayed_by_key ? load(b->start + d + c * lanes) : splat(*b->start);
+        if (b->start) r.z[c] *= decay == decayed_by_key ? load(b->start + d + c * lanes) : splat(*b->start);
     }
-    const size_t steps = b->steps, query_stride = head->strides->query_stride,
-                 key_stride = head->strides->key_stride, decay_stride = head->strides->decay_stride;
-    const float *queries = head->queries + row, *keys = head->keys + row;
-    float *query = b->query[d / panel_rows * steps] + d % panel_rows;
-    float *key = b->key[d / panel_rows * steps] + d % panel_rows;
-    float *erase = erases ? b->erase[d / panel_rows * steps] + d % panel_rows : NULL;
-    const float *log_decay = head->log_decay;
-    if (log_decay) log_decay += row;
-    for (size_t t = 0; t < steps; t++) {
-        vector products = d > 0 ? product[t] : splat(0);
-        for (size_t c = 0; c < vectors; c++) {
-            vector q = load_up_to(queries + c * lanes, width), k = load_up_to(keys + c * lanes, width);
-            if (decay == decayed_by_key && t > 0)
-                total[c] *= exponential(load_up_to(log_decay + c * lanes, width));
-            if (erases) store(erase + c * lanes, decay == decayed_by_key ? k * total[c] : k);
-            if (decay == decayed_by_key) {
-                q *= total[c];
-                k /= total[c];
-            } else if (decay == decayed_by_head) {
-                k *= splat(b->weight[t]);
-            }
-            z[c] += k;
-            products += q * z[c];
-            store(query + c * lanes, q);
-            store(key + c * lanes, k);
-        }
-        product[t] = products;
-        queries += query_stride, keys += key_stride, query += panel_rows, key += panel_rows;
-        if (erases) erase += panel_rows;
-        if (decay == decayed_by_key) log_decay += decay_stride;
-    }
+    const bool first = b->first && d == 0;
+    size_t t = 0;
+    for (; t + 4 <= steps; t += 4) prepare_steps(4, vectors, decay, erases, strides, t, width, first, b, &r);
+    for (; t < steps; t++) prepare_steps(1, vectors, decay, erases, strides, t, width, first, b, &r);
+    UNROLL
     for (size_t c = 0; c < vectors; c++) {
-        *zeros += z[c] * splat(0);
-        if (decay == decayed_by_key) store(b->end_of_key + d + c * lanes, total[c]);
-        if (b->end) z[c] *= decay == decayed_by_key ? total[c] : splat(*b->end);
-        store(b->z + d + c * lanes, z[c]);
+        *zeros += r.z[c] * splat(0);
+        if (decay == decayed_by_key) store(b->end_of_key + d + c * lanes, r.total[c]);
+        if (b->end) r.z[c] *= decay == decayed_by_key ? r.total[c] : splat(*b->end);
+        store(b->z + d + c * lanes, r.z[c]);
     }
 }
 
 INLINE vector prepare(block_decay decay, bool erases, const one_head *head, step_block *b) {
-    vector product[block_steps], zeros = splat(0);
+    vector zeros = splat(0);
     size_t d = 0;
     for (; d + prepared * lanes <= b->rows; d += prepared * lanes)
-        prepare_rows(prepared, decay, erases, head, b, d, lanes, product, &zeros);
+        prepare_rows(prepared, decay, erases, head, b, d, lanes, &zeros);
     for (; d + 2 * lanes <= b->rows; d += 2 * lanes)
-        prepare_rows(2, decay, erases, head, b, d, lanes, product, &zeros);
-    for (; d < b->rows; d += lanes) prepare_rows(1, decay, erases, head, b, d, b->rows - d, product, &zeros);
-    for (size_t t = 0; t < b->steps; t += 4) {
-        quad four = sums(product[t], product[t + 1], product[t + 2], product[t + 3]), before = {0};
-        if (!b->first) before = load_quad(b->normalizer + t);
-        four += before;
-        store_quad(b->normalizer + t, four);
-    }
+        prepare_rows(2, decay, erases, head, b, d, lanes, &zeros);
+    for (; d < b->rows; d += lanes) prepare_rows(1, decay, erases, head, b, d, b->rows - d, &zeros);
     return zeros;
 }
 
@@ -337,16 +364,17 @@ static void keep_normalizer(const one_head *head, const step_block *b) {
 }
 
 /* The head and, for its passes to fetch, the one after it: the first follows the last. */
-INLINE one_head choose_head_and_next(const all_heads *all, size_t head, size_t group, size_t step) {
+INLINE void choose_head_and_next(const all_heads *all, size_t head, size_t group, size_t step,
+                                 one_head *one) {
     const size_t heads = all->sequence->heads, next = head + 1 < heads ? head + 1 : 0;
-    one_head one = choose_head(all, head, group, step);
-    if (next == 0 && all->sequence->ahead == 0) return one;
-    const one_head after = choose_head(all, next, group, step + (next == 0 ? all->sequence->ahead : 0));
-    one.next_queries = after.queries;
-    one.next_keys = after.keys;
-    one.next_values = after.values;
-    one.next_output = after.output;
-    return one;
+    choose_head(all, head, group, step, one);
+    if (next == 0 && all->sequence->ahead == 0) return;
+    one_head after;
+    choose_head(all, next, group, step + (next == 0 ? all->sequence->ahead : 0), &after);
+    one->next_queries = after.queries;
+    one->next_keys = after.keys;
+    one->next_values = after.values;
+    one->next_output = after.output;
 }
 
 /* 1 / (q·z + ε), or scale, of outputs that are yet to be multiplied by total */

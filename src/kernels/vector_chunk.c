@@ -130,7 +130,8 @@ static size_t chunk(size_t key_dim, size_t value_dim, float *S, float *z, float 
     for (size_t head = 0; head < sequence->heads; head++)
         for (size_t done = 0; done < sequence->length; done += b.steps)
             for (size_t group = 0; group < sequence->query_group; group++) {
-                const one_head one = choose_head_and_next(&all, head, group, done);
+                one_head one;
+                choose_head_and_next(&all, head, group, done, &one);
                 if (group == 0) begin_block(&one, sequence->length - done, &b);
                 if (!take_block(&one, &b)) return head * sequence->length + done;
             }

@@ -185,7 +185,8 @@ static size_t delta_chunk(size_t key_dim, size_t value_dim, float *S, float scal
     for (size_t i = 0; i < sequence->heads; i++)
         for (size_t done = 0; done < sequence->length; done += block.b.steps)
             for (size_t group = 0; group < sequence->query_group; group++) {
-                const one_head head = choose_head_and_next(&all, i, group, done);
+                one_head head;
+                choose_head_and_next(&all, i, group, done, &head);
                 if (group == 0) begin_block(&head, sequence->length - done, &block.b);
                 for (size_t t = 0; t < block.b.steps; t++) block.beta[t] = beta_of(sequence, i, done + t);
                 if (!take_delta_block(&head, &block)) return i * sequence->length + done;

@@ -111,7 +111,8 @@ typedef struct delta_heads {
 static void find_delta_heads(const all_heads *all, size_t group, delta_heads *h) {
     vector products[4] = {{0}};
     for (size_t i = 0; i < h->heads; i++) {
-        const one_head head = choose_head(all, h->head + i, group, h->step);
+        one_head head;
+        choose_head(all, h->head + i, group, h->step, &head);
         for (size_t d = 0; d < all->key_dim; d += lanes)
             products[i] +=
                 load_up_to(head.queries + d, all->key_dim - d) * load_up_to(head.keys + d, all->key_dim - d);
@@ -128,7 +129,8 @@ static void find_delta_heads(const all_heads *all, size_t group, delta_heads *h)
 
 static void take_delta_step(const all_heads *all, size_t group, const delta_heads *h, size_t i) {
     const rill_heads_sequence *sequence = all->sequence;
-    const one_head head = choose_head(all, h->head + i, group, h->step);
+    one_head head;
+    choose_head(all, h->head + i, group, h->step, &head);
     float decay[RILL_DELTA_KEY_DIM_MAX], erase[RILL_DELTA_KEY_DIM_MAX], query[RILL_DELTA_KEY_DIM_MAX];
     const bool per_key = sequence->log_decay && sequence->decay_per_key;
     delta_step b = {.rows = all->key_dim,

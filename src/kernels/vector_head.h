@@ -28,11 +28,12 @@ typedef struct one_head {
         *next_output; /* of the head that is next, NULL: none is */
 } one_head;
 
-INLINE one_head choose_head(const all_heads *all, size_t head, size_t group, size_t step) {
+/* Written where it is used: what was just stored by parts is slow to copy whole. */
+INLINE void choose_head(const all_heads *all, size_t head, size_t group, size_t step, one_head *one) {
     const rill_heads_sequence *sequence = all->sequence;
     size_t query_head = head * sequence->query_group + group;
     size_t decay_width = sequence->decay_per_key ? all->key_dim : 1;
-    return (one_head){
+    *one = (one_head){
         .key_dim = all->key_dim,
         .value_dim = all->value_dim,
         .S = all->S + head * all->key_dim * all->value_dim,

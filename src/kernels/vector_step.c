@@ -196,7 +196,8 @@ static void take_rows(const all_heads *all, size_t step, size_t group, size_t he
                       size_t rows, step_batch *batch) {
     const rill_heads_sequence *sequence = all->sequence;
     const bool decayed = sequence->log_decay, per_key = decayed && sequence->decay_per_key;
-    const one_head first = choose_head(all, head, group, step);
+    one_head first;
+    choose_head(all, head, group, step, &first);
     const step_rows b = {.heads = heads,
                          .rows = rows,
                          .stride = all->value_dim,
