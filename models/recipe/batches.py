@@ -2,9 +2,10 @@
 """Crops of talk, mixed from the frames that prepare.py has made.
 
 A crop is a timeline: voices take turns with pauses, overlaps and returns, all in one room or through one codec, with
-noise, babble, hiss, knocks and breaths and a microphone's curve. All is mixed as mel power, where levels and curves are factors and sounds add
-(their cross terms left out): no sample is touched, so that one core mixes faster than another one trains."""
-import csv
+noise, babble, hiss, knocks and breaths and a microphone's curve. All is mixed as mel power, where levels and curves are
+factors and sounds add (their cross terms left out): no sample is touched. A plan says which rows of the frames are heard
+when and how loud, and is made by a process of its own; `mix` makes the crops of it, on the device that holds the frames."""
+import copy
 import glob
 import os
 
@@ -12,30 +13,47 @@ import numpy as np
 import torch
 
 from front_end import SETTINGS, normalised
-from prepare import FLOOR, STEP, VERSIONS
+from prepare import FLOOR, STEP, VERSIONS, quantised
 
 BANDS, GROUP = SETTINGS["mel_bands"], SETTINGS["frames_per_step"]
 SHARE = {"speechocean": 0.33, "librispeech": 0.31, "arabicsc": 0.12, "vctk": 0.08, "spcommands": 0.16}
-TABLE = np.exp(np.arange(256) * STEP + FLOOR).astype(np.float32)  # power of a byte
 LOUD = float(np.exp(-1.0))  # about the mel power of a band in speech at the level prepare.py gives
+KNOCKS, KNOCKS_FRAMES = 400, 500  # recordings of what nobody says, and how long they are
+SPEECH, NOISE, BABBLE, FAR, EVENTS, LAYERS = range(6)  # what a crop is mixed of
+AT_ONCE = 1 << 20  # frames that mix turns into power at once
 
 
 class Voices:
-    """All voices of WORK but those of corpora left out: frames, the teacher's vectors, groups of one corpus."""
+    """All voices of WORK but those of corpora left out: frames, the teacher's vectors, groups of one corpus.
 
-    def __init__(self, work, rows, without=()):
-        self.frames, self.utterances, self.speech, teacher = {}, {}, {}, []
+    frames is one tensor of bytes [rows][80] on the device: the noises, what nobody says, then every version of every speed.
+    base[speed, version] is the row at which that begins."""
+
+    def __init__(self, work, rows, without=(), device="cpu"):
+        self.utterances, self.speech, teacher, held = {}, {}, [], []
         speeds = sorted(int(os.path.basename(p).split(".")[1]) for p in glob.glob(os.path.join(work, "teacher.*.npy")))
+        held.append(np.fromfile(os.path.join(work, "noise.u8"), np.uint8).reshape(-1, BANDS))
+        self.noises = np.load(os.path.join(work, "noises.npy"))
+        rng = np.random.default_rng(KNOCKS)
+        self.knocks = len(held[0])
+        held += [quantised(np.log(events(KNOCKS_FRAMES, rng) + SETTINGS["log_floor"])) for _ in range(KNOCKS)]
+        self.base, row = np.zeros((len(speeds), len(VERSIONS)), np.int64), self.knocks + KNOCKS * KNOCKS_FRAMES
         for at, speed in enumerate(speeds):
             teacher.append(np.load(os.path.join(work, f"teacher.{speed}.npy")))
             self.speech[at] = np.fromfile(os.path.join(work, f"speech.{speed}.u8"), np.uint8)
-            for version in VERSIONS:
-                raw = np.memmap(os.path.join(work, f"frames.{speed}.{version}.u8"), np.uint8, "r")
-                self.frames[at, version] = raw.reshape(-1, BANDS)
+            for i, version in enumerate(VERSIONS):
+                held.append(np.memmap(os.path.join(work, f"frames.{speed}.{version}.u8"), np.uint8, "r").reshape(-1, BANDS))
+                self.base[at, i] = row
+                row += len(held[-1])
             for k, first, count in np.load(os.path.join(work, f"utterances.{speed}.npy")):
                 if rows[k]["corpus"] in without:
                     continue
                 self.utterances.setdefault(at * len(rows) + int(k), []).append((at, int(first), int(count)))
+        self.frames = torch.empty(row, BANDS, dtype=torch.uint8, device=device)
+        row = 0
+        for part in held:
+            self.frames[row : row + len(part)] = torch.from_numpy(np.array(part))
+            row += len(part)
         present = sorted(self.utterances)
         self.number = {voice: i for i, voice in enumerate(present)}  # its class
         self.teacher = np.concatenate(teacher)[present]
@@ -44,8 +62,6 @@ class Voices:
         self.corpora = {}
         for voice in self.utterances:
             self.corpora.setdefault(rows[voice % len(rows)]["corpus"], []).append(voice)
-        self.noise = np.memmap(os.path.join(work, "noise.u8"), np.uint8, "r").reshape(-1, BANDS)
-        self.noises = np.load(os.path.join(work, "noises.npy"))
 
     def pick(self, count, rng):
         """voices of one corpus, so that the recording tells nothing"""
@@ -55,23 +71,36 @@ class Voices:
         return rng.choice(mine, min(count, len(mine)), replace=False)
 
     def talk(self, voice, version, length, rng):
-        """mel power [length][80] of a voice, and where it is heard"""
-        power, heard, at = np.zeros((length, BANDS), np.float32), np.zeros(length, bool), 0
+        """a voice's pieces (at, row, frames) within length frames, and where it is heard"""
+        pieces, heard, at = [], np.zeros(length, bool), 0
         while at < length:
             speed, first, count = self.utterances[voice][rng.integers(len(self.utterances[voice]))]
-            begin = rng.integers(0, count - (length - at) + 1) if count > length - at else 0
+            begin = first + (int(rng.integers(0, count - (length - at) + 1)) if count > length - at else 0)
             take = min(count, length - at)
-            here = slice(first + begin, first + begin + take)
-            power[at : at + take] = TABLE[self.frames[speed, version][here]]
-            heard[at : at + take] = self.speech[speed][here]
+            pieces.append((at, int(self.base[speed, version]) + begin, take))
+            heard[at : at + take] = self.speech[speed][begin : begin + take]
             at += take + int(rng.integers(4, 40))
-        return power, heard
+        return pieces, heard
 
     def background(self, length, rng):
+        """pieces of a noise, from somewhere in it on, and again from its beginning"""
         first, count = self.noises[rng.integers(len(self.noises))]
-        begin = rng.integers(0, count)
-        at = first + (begin + np.arange(length)) % count
-        return TABLE[self.noise[at]]
+        begin, at, pieces = int(rng.integers(0, count)), 0, []
+        while at < length:
+            take = min(int(count) - begin, length - at)
+            pieces.append((at, int(first) + begin, take))
+            at, begin = at + take, 0
+        return pieces
+
+    def knocking(self, length, rng):
+        """pieces of what nobody says"""
+        pieces, at = [], 0
+        while at < length:
+            begin = int(rng.integers(0, KNOCKS_FRAMES))
+            take = min(KNOCKS_FRAMES - begin, length - at)
+            pieces.append((at, self.knocks + int(rng.integers(KNOCKS)) * KNOCKS_FRAMES + begin, take))
+            at += take
+        return pieces
 
 
 def decibel(x):
@@ -115,19 +144,71 @@ def events(frames, rng):
     return power
 
 
-def murmur(power, level, voices, count, least, most, rng):
-    """Adds voices in the background to power [frames][80], each least ... most dB below level."""
-    for voice in voices.pick(count, rng):
-        p, _ = voices.talk(voice, "room", len(power), rng)
-        power += p * (level / (p.mean() + 1e-12) * decibel(-rng.uniform(least, most)))
+class Plan:
+    """What a batch is mixed of: pieces (crop, layer, first frame, row of frames, how many, gain), and of each crop its
+    layers' levels against the speech, its hiss and its microphone's curve."""
+
+    def __init__(self):
+        self.pieces, self.levels, self.hiss, self.curve = [], [], [], []
+
+    def begin(self):
+        self.levels.append(np.zeros(LAYERS, np.float32))
+        self.hiss.append(np.zeros(BANDS, np.float32))
+
+    def add(self, layer, pieces, gain=1.0, at=0):
+        crop = len(self.levels) - 1
+        self.pieces += [(crop, layer, at + first, row, count, gain) for first, row, count in pieces]
+
+    def tensors(self):
+        table = np.array(self.pieces, np.float64).reshape(-1, 6)  # rows fit into a double
+        return [torch.from_numpy(table[:, :5].astype(np.int64)), torch.from_numpy(table[:, 5].astype(np.float32))] + [
+            torch.from_numpy(np.array(x, np.float32)) for x in (self.levels, self.hiss, self.curve)]
 
 
-def crop(voices, queue, steps, rng):
-    """One crop: x [steps][320], who [steps] (index of the only turn heard, or −1), age [steps] (seconds of that turn
-    heard so far), speech, overlap [steps], and the turns' voices. Takes its voices from the queue's end."""
+def mix(frames, steps, pieces, gain, levels, hiss, curve):
+    """x [crops][steps][320] of a plan's tensors and the bytes [rows][80] that it names, all on one device"""
+    crops, length, device = len(levels), steps * GROUP, frames.device
+    crop, layer, first, row, count = pieces.unbind(1)
+    to, total = (crop * LAYERS + layer) * length + first, int(count.sum())
+    piece = torch.repeat_interleave(torch.arange(len(count), device=device), count, output_size=total)
+    within = torch.arange(total, device=device) - (torch.cumsum(count, 0) - count)[piece]
+    power = torch.zeros(crops * LAYERS * length, BANDS, device=device)
+    for begin in range(0, total, AT_ONCE):
+        p, w = piece[begin : begin + AT_ONCE], within[begin : begin + AT_ONCE]
+        power.index_add_(0, to[p] + w, torch.exp(frames[row[p] + w].float() * STEP + FLOOR) * gain[p][:, None])
+    power = power.view(crops, LAYERS, length, BANDS)
+    speech = power[:, SPEECH]
+    # the reference: four fifths of the frames with a voice are no louder
+    loudness = speech.sum(2)
+    voiced = (loudness > 0).sum(1)
+    place = length - voiced + (0.8 * (voiced - 1).clamp(min=0)).long()
+    reference = torch.gather(loudness.sort(1).values, 1, place.clamp(max=length - 1)[:, None])[:, 0] / BANDS
+    reference = torch.where(voiced > 0, reference, LOUD)
+    scale = levels * reference[:, None]
+    for at in (NOISE, BABBLE, FAR):
+        scale[:, at] /= power[:, at].mean((1, 2)) + 1e-12
+    out = speech + (power[:, 1:] * scale[:, 1:, None, None]).sum(1)
+    hissing = torch.nonzero(hiss.sum(1) > 0)[:, 0]  # independent bins, two to a band at the least
+    grain = torch.rand(2, len(hissing), length, BANDS, device=device).clamp(min=1e-7).log().sum(0) * -0.5
+    out[hissing] += grain * (hiss * reference[:, None])[hissing][:, None]
+    out *= (curve * (LOUD / reference)[:, None])[:, None]
+    return normalised(torch.log(out + SETTINGS["log_floor"])).reshape(crops, steps, GROUP * BANDS)
+
+
+def murmur(plan, layer, voices, count, least, most, length, rng):
+    """Plans voices in the background, all together least ... most dB below each voice's share of the speech's level."""
+    mine = voices.pick(count, rng)
+    for voice in mine:
+        plan.add(layer, voices.talk(voice, VERSIONS.index("room"), length, rng)[0], decibel(-rng.uniform(0, most - least)))
+    plan.levels[-1][layer] = len(mine) * decibel(-rng.uniform(least, most))
+
+
+def crop(plan, voices, queue, steps, rng):
+    """Plans one crop: who [steps] (index of the only turn heard, or −1), age [steps] (seconds of that turn heard so far),
+    speech, overlap [steps], and the turns' voices. Takes its voices from the queue's end."""
     frames = steps * GROUP
-    power = np.zeros((frames, BANDS), np.float32)
-    turns, heard, version, hard = [], [], VERSIONS[rng.choice(3, p=[0.35, 0.35, 0.3])], rng.random() ** 1.5
+    plan.begin()
+    turns, heard, version, hard = [], [], int(rng.choice(3, p=[0.35, 0.35, 0.3])), rng.random() ** 1.5
     at, last = min(int(rng.exponential(40)), frames // 2) if rng.random() < 0.6 else 0, None
     if rng.random() < 0.06:  # nearly all of it without a word
         at = frames - 40 - int(rng.uniform(50, 150))
@@ -141,66 +222,69 @@ def crop(voices, queue, steps, rng):
                 break
             voice = others[rng.integers(len(others))]
         else:
-            fresh = [i for i in range(len(queue)) if queue[i] not in turns]
-            if not fresh:
+            fresh = next((i for i in range(len(queue) - 1, -1, -1) if queue[i] not in turns), None)
+            if fresh is None:
                 break
-            voice = queue.pop(fresh[-1])
-        p, h = voices.talk(voice, version if rng.random() < 0.85 else VERSIONS[rng.integers(3)], length, rng)
-        power[at : at + length] += p * decibel(rng.normal(0, 3.5))
+            voice = queue.pop(fresh)
+        pieces, h = voices.talk(voice, version if rng.random() < 0.85 else int(rng.integers(3)), length, rng)
+        plan.add(SPEECH, pieces, decibel(rng.normal(0, 3.5)), at)
         on = np.zeros(frames, bool)
         on[at : at + length] = h
         turns.append(voice)
         heard.append(on)
         last = voice
         at += length + (-int(min(length * 0.5, rng.uniform(10, 120))) if rng.random() < 0.25 else int(rng.exponential(35)))
-    loudness = power.sum(1)
-    reference = np.percentile(loudness[loudness > 0], 80) / BANDS if (loudness > 0).any() else LOUD
     if rng.random() < 0.35 + 0.5 * hard:
-        noise = voices.background(frames, rng)
-        power += noise * (reference / (noise.mean() + 1e-12) * decibel(-rng.uniform(22 - 20 * hard, 40)))
-    if rng.random() < 0.25 * hard:  # babble: many at once
-        murmur(power, reference, voices, 6, 14, 28, rng)
+        plan.add(NOISE, voices.background(frames, rng))
+        plan.levels[-1][NOISE] = decibel(-rng.uniform(22 - 20 * hard, 40))
+    if rng.random() < 0.25 * hard:  # many at once
+        murmur(plan, BABBLE, voices, 6, 14, 28, frames, rng)
     if rng.random() < 0.15:  # one far away, whom nobody would write down
-        murmur(power, reference, voices, 1, 20, 34, rng)
+        murmur(plan, FAR, voices, 1, 20, 34, frames, rng)
     if rng.random() < 0.4:
-        power += events(frames, rng) * (reference * decibel(rng.uniform(-18, 14)))
-    if rng.random() < 0.3 + 0.3 * hard:  # hiss: independent bins, two to a band at the least
-        shape = decibel(np.cumsum(rng.normal(0, 0.5, BANDS)))
-        power += rng.gamma(2, 0.5, (frames, BANDS)).astype(np.float32) * shape * (reference * decibel(-rng.uniform(28 - 16 * hard, 50)))
-    power *= microphone(hard, rng) * (LOUD / reference * decibel(rng.uniform(-24, 10)))
-    x = normalised(np.log(power + SETTINGS["log_floor"], dtype=np.float32)).reshape(steps, GROUP * BANDS)
+        plan.add(EVENTS, voices.knocking(frames, rng))
+        plan.levels[-1][EVENTS] = decibel(rng.uniform(-18, 14))
+    if rng.random() < 0.3 + 0.3 * hard:
+        plan.hiss[-1] = decibel(np.cumsum(rng.normal(0, 0.5, BANDS)) - rng.uniform(28 - 16 * hard, 50))
+    plan.curve.append(microphone(hard, rng) * decibel(rng.uniform(-24, 10)))
     on = np.array(heard).reshape(len(turns), steps, GROUP).sum(2) >= GROUP // 2
     count = on.sum(0)
     who = np.where(count == 1, on.argmax(0), -1)
     age = np.take_along_axis(np.cumsum(on, 1), np.maximum(who, 0)[None], 0)[0] * (GROUP * 0.01)
-    return x, who, age, count > 0, count > 1, turns
+    return who, age, count > 0, count > 1, turns
 
 
 class Batches(torch.utils.data.IterableDataset):
-    """Endless batches: x, who (index of a turn, or −1), age, speech, overlap; and each turn's class and crop."""
+    """Endless batches: a plan's tensors, or what is mixed of them, x, if the frames are held where batches are planned;
+    then who (index of a turn, or −1), age, speech, overlap; and each turn's class and crop."""
 
     def __init__(self, voices, crops, steps, seed):
-        self.voices, self.crops, self.steps, self.seed = voices, crops, steps, seed
+        self.crops, self.steps, self.seed = crops, steps, seed
+        self.frames = voices.frames if voices.frames.device.type == "cpu" else None
+        self.voices = copy.copy(voices)
+        self.voices.frames = None  # what is on another device is not for the planning processes
 
     def __iter__(self):
         worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([self.seed, worker.id if worker else 0])
+        seed = [self.seed, worker.id if worker else 0]
+        rng = np.random.default_rng(seed)
+        torch.manual_seed(int(rng.integers(1 << 62)))
         while True:
             yield self.batch(rng)
 
     def batch(self, rng):
-        voices = self.voices
+        voices, plan = self.voices, Plan()
         queue, parts, turns, crops = [], [], [], []
         for c in range(self.crops):
             if len(queue) < 10:  # every voice comes twice, most often in two crops
                 some = np.concatenate([voices.pick(10, rng) for _ in range(2)]).tolist()
                 queue = rng.permutation(some + some).tolist() + queue
-            part = crop(voices, queue, self.steps, rng)
-            who = np.where(part[1] >= 0, part[1] + len(turns), -1)
-            turns += part[5]
-            crops += [c] * len(part[5])
-            parts.append((part[0], who, *part[2:5]))
-        x, who, age, speech, overlap = (np.array(p) for p in zip(*parts))
-        return (torch.from_numpy(x), torch.from_numpy(who), torch.from_numpy(age.astype(np.float32)),
-                torch.from_numpy(speech.astype(np.float32)), torch.from_numpy(overlap.astype(np.float32)),
-                torch.tensor([voices.number[v] for v in turns]), torch.tensor(crops))
+            who, *part, mine = crop(plan, voices, queue, self.steps, rng)
+            parts.append((np.where(who >= 0, who + len(turns), -1), *part))
+            turns += mine
+            crops += [c] * len(mine)
+        who, age, speech, overlap = (np.array(p) for p in zip(*parts))
+        truth = (torch.from_numpy(who), torch.from_numpy(age.astype(np.float32)), torch.from_numpy(speech.astype(np.float32)),
+                 torch.from_numpy(overlap.astype(np.float32)), torch.tensor([voices.number[v] for v in turns]), torch.tensor(crops))
+        tensors = plan.tensors()
+        return (tensors if self.frames is None else [mix(self.frames, self.steps, *tensors)], truth)

@@ -2,6 +2,7 @@
 """The encoder of docs/model-format.md in torch, in parallel form: a whole crop at once, as training wants it."""
 import math
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -71,13 +72,13 @@ class Phi(torch.autograd.Function):
 class Attention(nn.Module):
     """o_t = Σ_{s≤t} γ^{t−s} φ(q_t)·φ(k_s) v_s / (Σ_{s≤t} γ^{t−s} φ(q_t)·φ(k_s) + ε), φ = elu + 1 (2006.16236, eq. 8)"""
 
-    def __init__(self, dim, heads, half_lives):
+    def __init__(self, dim, half_lives):
         super().__init__()
-        self.heads = heads
+        self.heads = len(half_lives)
         self.norm = nn.LayerNorm(dim)
         self.query, self.key, self.value, self.output = (Dense(dim, dim) for _ in range(4))
         # half-lives in steps; learned through a softplus, so that no decay grows above 0
-        self.raw_decay = nn.Parameter(torch.log(torch.expm1(math.log(2) / torch.tensor(half_lives))))
+        self.raw_decay = nn.Parameter(torch.log(torch.expm1(math.log(2) / torch.tensor(half_lives, dtype=torch.float32))))
 
     @property
     def log_decay(self):
@@ -98,8 +99,8 @@ class Attention(nn.Module):
             return x.view(batch, steps, self.heads, dim // self.heads).transpose(1, 2)
 
         q, k, v = split(Phi.apply(self.query(a))), split(Phi.apply(self.key(a))), F.pad(split(self.value(a)), (0, 1), value=1.0)
-        age = torch.arange(steps)[:, None] - torch.arange(steps)
-        decay = torch.where(age >= 0, torch.exp(self.log_decay[:, None, None] * age.clamp(min=0)), torch.zeros((), dtype=h.dtype))
+        age = torch.arange(steps, device=h.device)[:, None] - torch.arange(steps, device=h.device)
+        decay = torch.where(age >= 0, torch.exp(self.log_decay[:, None, None] * age.clamp(min=0)), 0.0)
         out = self.mixed(q, k, decay, v)  # the column of ones gives the normalizer
         out = out[..., :-1] / (out[..., -1:] + EPSILON)
         return h + self.output(out.transpose(1, 2).reshape(batch, steps, dim))
@@ -127,13 +128,15 @@ class FeedForward(nn.Module):
 
 
 class Network(nn.Module):
-    def __init__(self, inputs=320, dim=192, layers=5, half_lives=(8, 16, 32, 64, 128, 320), wide=448, taps=9, embedding=192):
+    def __init__(self, inputs=320, dim=192, layers=5, heads=None, wide=448, taps=9, embedding=192):
+        """heads of 32 dimensions unless said; their memories, of 8 to 320 steps, are where learning begins"""
         super().__init__()
+        half_lives = np.geomspace(8, 320, heads or dim // 32)
         self.shape = {"layers": layers, "model_dim": dim, "heads": len(half_lives), "feed_forward_dim": wide,
                       "convolution_kernel": taps, "embedding_dim": embedding}
         self.projection, self.norm = Dense(inputs, dim), nn.LayerNorm(dim)
         self.layers = nn.ModuleList(
-            nn.ModuleList([Attention(dim, len(half_lives), [float(x) for x in half_lives]), Convolution(dim, taps), FeedForward(dim, wide)])
+            nn.ModuleList([Attention(dim, half_lives), Convolution(dim, taps), FeedForward(dim, wide)])
             for _ in range(layers))
         self.output_norm, self.embedding = nn.LayerNorm(dim), Dense(dim, embedding)
         self.speech, self.overlap = Dense(dim, 1), Dense(dim, 1)
@@ -164,7 +167,7 @@ class Network(nn.Module):
         for name, value in self.state_dict().items():
             value = -F.softplus(value) if name.endswith("raw_decay") else value
             value = value[:, 0] if name.endswith("depthwise.weight") else value
-            out[self.file_name(name)] = value.detach().contiguous().numpy()
+            out[self.file_name(name)] = value.detach().cpu().contiguous().numpy()
         return out
 
     @classmethod
@@ -172,7 +175,7 @@ class Network(nn.Module):
         """the network of a model file, in the arrays' own precision"""
         number = {k: int(metadata[k]) for k in ("model_dim", "layers", "heads", "feed_forward_dim", "convolution_kernel", "embedding_dim")}
         inputs = int(metadata["frames_per_step"]) * int(metadata["mel_bands"])
-        network = cls(inputs, number["model_dim"], number["layers"], [1] * number["heads"], number["feed_forward_dim"],
+        network = cls(inputs, number["model_dim"], number["layers"], number["heads"], number["feed_forward_dim"],
                       number["convolution_kernel"], number["embedding_dim"])
         state = {}
         for name, old in network.state_dict().items():

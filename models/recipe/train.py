@@ -2,8 +2,9 @@
 """train.py DATA WORK [--steps N] [OPTION...]: trains the encoder on what prepare.py has made.
 
 Checkpoints go to WORK/checkpoint.pt, about every two minutes; started again, training goes on from there, also with
-another --steps. WORK/log.tsv gets the losses and the equal error rates on trials_dev.tsv; WORK/network.safetensors the
-mean of the last weights, as the program reads it.
+another --steps. WORK/log.tsv gets the losses and the equal error rates on trials_dev.tsv. WORK/network.safetensors is a
+mean of the latest weights, as the program reads it: where those rates, in the mean of three, were lowest, since a network
+that has learned the voices of train by heart tells others worse than it did before. --device cuda trains, and mixes, there.
 
 The loss tells every turn's voice from all others, three ways:
   contrast   each step at least 0.3 s into its turn, and each turn's mean (of every other turn, the first seconds' mean),
@@ -18,11 +19,10 @@ import os
 import time
 
 import numpy as np
-import soundfile
 import torch
 from torch.nn import functional as F
 
-from batches import GROUP, Batches, Voices
+from batches import GROUP, Batches, Voices, mix
 from conversations import Corpus
 from export import write_model
 from front_end import RATE, log_mel, normalised
@@ -31,6 +31,7 @@ from prepare import training_rows
 
 CROP_STEPS, PEAK, WARM = 125, 2.0e-3, 200
 SCALE, TEACHER_SCALE, OTHERS = 15.0, 20.0, 2048
+ALIKE = 0.65  # cosine of the teacher's vectors above which two voices, warps of one most often, are not told apart
 
 
 class Losses(torch.nn.Module):
@@ -43,10 +44,11 @@ class Losses(torch.nn.Module):
 
     def contrast(self, x, own, means, voice, crop):
         """−log share of the voice's turns in other crops in the softmax over all turns but its own in this crop: a voice
-        must be told by what it keeps in another room, never by the room"""
+        must be told by what it keeps in another room, never by the room. Voices all but alike are left out"""
         logits = (x @ means.T).float() * self.scale.exp()
         same, here = voice[own][:, None] == voice, crop[own][:, None] == crop
-        logits = logits.masked_fill(same & here, -1e9)
+        alike = self.classes[voice[own]] @ self.classes[voice].T > ALIKE
+        logits = logits.masked_fill((same & here) | (alike & ~same), -1e9)
         same = same & ~here
         has = same.any(1)
         positive = torch.logsumexp(logits.masked_fill(~same, -1e9), 1)
@@ -54,7 +56,8 @@ class Losses(torch.nn.Module):
 
     def taught(self, x, voice):
         """cross entropy with the teacher's own guess among the batch's voices and others, and 1 − cosine"""
-        others = self.classes[torch.unique(torch.cat([voice, torch.randint(len(self.classes), (OTHERS,))]))]
+        some = torch.randint(len(self.classes), (OTHERS,), device=x.device)
+        others = self.classes[torch.unique(torch.cat([voice, some]))]
         own, trust = self.classes[voice], self.trust[voice]
         with torch.no_grad():
             wanted = F.softmax((own @ others.T).float() * TEACHER_SCALE, dim=1)
@@ -63,28 +66,31 @@ class Losses(torch.nn.Module):
         return (trust * guess).sum() / trust.sum(), (trust * near).sum() / trust.sum()
 
     def forward(self, embedding, speech_logit, overlap_logit, who, age, speech, overlap, voice, crop):
+        crops = len(embedding)
         good = (who >= 0) & (age >= 0.3)
         e, turn = embedding[good], who[good]
         # half of the turns are judged by their beginning alone: who speaks now must be told soon
-        until = torch.where(torch.rand(len(voice)) < 0.5, 0.6 + 1.4 * torch.rand(len(voice)), torch.inf)
+        device = e.device
+        until = torch.where(torch.rand(len(voice), device=device) < 0.5, 0.6 + 1.4 * torch.rand(len(voice), device=device), torch.inf)
         counted = (age[good] < until[turn]).float()
-        sums = torch.zeros(len(voice), e.shape[1]).index_add(0, turn, e * counted[:, None])
-        counts = torch.zeros(len(voice)).index_add(0, turn, counted)
+        sums = torch.zeros(len(voice), e.shape[1], device=device).index_add(0, turn, e * counted[:, None])
+        counts = torch.zeros(len(voice), device=device).index_add(0, turn, counted)
         kept = torch.nonzero(counts >= 4)[:, 0]
-        number = torch.full((len(voice),), -1).index_put((kept,), torch.arange(len(kept)))
+        order = torch.arange(len(kept), device=device)
+        number = torch.full((len(voice),), -1, device=device).index_put((kept,), order)
         means, voice, crop = F.normalize(sums[kept], dim=1), voice[kept], crop[kept]
-        some = torch.randperm(len(e))[:1024]
+        some = torch.randperm(len(e), device=device)[: 32 * crops]
         some = some[number[turn[some]] >= 0]
         steps, own = e[some], number[turn[some]]
         parts = {"contrast": self.contrast(steps, own, means, voice, crop),
-                 "turns": self.contrast(means, torch.arange(len(means)), means, voice, crop)}
+                 "turns": self.contrast(means, order, means, voice, crop)}
         parts["taught"], parts["near"] = self.taught(means, voice)
-        few = slice(0, 384)
+        few = slice(0, 12 * crops)
         parts["step_taught"], parts["step_near"] = self.taught(steps[few], voice[own[few]])
         parts["speech"] = F.binary_cross_entropy_with_logits(speech_logit, speech)
         parts["overlap"] = F.binary_cross_entropy_with_logits(overlap_logit, overlap)
         weights = {"contrast": 1, "turns": 1, "taught": 0.6, "near": 2, "step_taught": 0.3, "step_near": 1, "speech": 1, "overlap": 0.5}
-        return sum(weights[k] * v for k, v in parts.items()), {k: float(v.detach()) for k, v in parts.items()}
+        return sum(weights[k] * v for k, v in parts.items()), {k: v.detach() for k, v in parts.items()}
 
 
 class Trials:
@@ -106,14 +112,14 @@ class Trials:
         self.labels = np.array([int(r["label"]) for r in rows])
 
     @torch.no_grad()
-    def rates(self, network):
+    def rates(self, network, device):
         steps = max(len(f) for f in self.features)
         x = torch.stack([F.pad(f, (0, 0, 0, steps - len(f)), value=-1.45) for f in self.features])
         valid = torch.stack([torch.arange(steps) < len(f) for f in self.features])
         out = []
         for begin in range(0, len(x), 64):
-            with torch.autocast("cpu", torch.bfloat16):
-                e, speech, _ = network(x[begin : begin + 64])
+            with torch.autocast(device, torch.bfloat16):
+                e, speech, _ = (y.float().cpu() for y in network(x[begin : begin + 64].to(device)))
             weight = torch.sigmoid(speech) * valid[begin : begin + 64]
             weight[:, :7] = 0
             out.append(torch.stack([F.normalize((e * weight[..., None])[:, :n].sum(1), dim=1) for n in (steps, 25)], 1))
@@ -135,6 +141,10 @@ def main():
     parser.add_argument("work")
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--crops", type=int, default=32)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
+    parser.add_argument("--dim", type=int, default=192, help="of the network, a multiple of 32, the dimension of its heads")
+    parser.add_argument("--layers", type=int, default=5)
+    parser.add_argument("--wide", type=int, default=448, help="units of a feed-forward layer")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
@@ -145,18 +155,20 @@ def main():
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     rows = training_rows(Corpus(arguments.data))
-    voices, trials = Voices(arguments.frames or arguments.work, rows, arguments.without), Trials(arguments.data)
-    network = Network()
-    losses = Losses(voices.teacher, voices.trust)
+    device, trials = arguments.device, Trials(arguments.data)
+    voices = Voices(arguments.frames or arguments.work, rows, arguments.without, device)
+    network = Network(dim=arguments.dim, layers=arguments.layers, wide=arguments.wide).to(device)
+    losses = Losses(voices.teacher, voices.trust).to(device)
     parameters = list(network.parameters()) + list(losses.parameters())
     decayed = [p for p in parameters if p.dim() > 1]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.03},
                                    {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0}], betas=(0.9, 0.98))
     mean = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
-    path, step = os.path.join(arguments.work, "checkpoint.pt"), 0
+    os.makedirs(arguments.work, exist_ok=True)
+    path, step, told, best = os.path.join(arguments.work, "checkpoint.pt"), 0, [], math.inf
     if os.path.exists(path):
-        saved = torch.load(path, weights_only=True)
-        step = saved["step"]
+        saved = torch.load(path, weights_only=True, map_location=device)
+        step, told, best = saved["step"], saved["told"], saved["best"]
         network.load_state_dict(saved["network"])
         mean.load_state_dict(saved["mean"])
         losses.load_state_dict(saved["losses"])
@@ -165,40 +177,44 @@ def main():
     loader = iter(torch.utils.data.DataLoader(batches, batch_size=None, num_workers=arguments.workers, prefetch_factor=8))
 
     def keep():
-        torch.save({"step": step, "network": network.state_dict(), "mean": mean.state_dict(), "losses": losses.state_dict(),
+        torch.save({"step": step, "told": told, "best": best, "network": network.state_dict(), "mean": mean.state_dict(), "losses": losses.state_dict(),
                     "optimizer": optimizer.state_dict()}, path + ".new")
         os.replace(path + ".new", path)
-        write_model(mean.module, os.path.join(arguments.work, "network.safetensors"))
 
     compiled = torch.compile(network) if arguments.compile else network
-    begin, sums, kept, waited = time.time(), {}, time.time(), 0.0
+    begin, sums, count, kept, waited = time.time(), {}, 0, time.time(), 0.0
     while step < arguments.steps:
         before = time.time()
-        x, *truth = next(loader)
+        heard, truth = next(loader)
         waited += time.time() - before
+        heard, truth = ([t.to(device) for t in some] for some in (heard, truth))
+        x = heard[0] if len(heard) == 1 else mix(voices.frames, CROP_STEPS, *heard)
         rate = PEAK * min(1, (step + 1) / WARM) * (0.5 + 0.5 * math.cos(math.pi * min(1, step / arguments.steps))) + 1e-6
         for group in optimizer.param_groups:
             group["lr"] = rate
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(device, torch.bfloat16):
             out = compiled(x)
-            loss, parts = losses(*out, *truth)
+            loss, parts = losses(*(y.float() for y in out), *truth)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
         optimizer.step()
         mean.update_parameters(network)
-        step += 1
+        step, count = step + 1, count + 1
         for name, value in parts.items():
             sums[name] = sums.get(name, 0) + value
         every = 100 if step < 1000 else 250
-        if step % every == 0 or step == arguments.steps:
-            rates = trials.rates(mean.module)
+        if step % every == 0 or step in (20, arguments.steps):
+            rates = trials.rates(mean.module, device)
             line = "\t".join([str(step), f"{(time.time() - begin) / 60:.1f}", f"{waited:.0f}", f"{rate:.2g}"]
-                             + [f"{k} {v / every:.3f}" for k, v in sums.items()] + [f"{100 * r:.2f}" for r in rates])
+                             + [f"{k} {float(v) / count:.3f}" for k, v in sums.items()] + [f"{100 * r:.2f}" for r in rates])
             print(line, flush=True)
             with open(os.path.join(arguments.work, "log.tsv"), "a") as file:
                 file.write(line + "\n")
-            sums = {}
+            sums, count, told = {}, 0, (told + [sum(rates)])[-3:]
+            if sum(told) / len(told) <= best:
+                best = sum(told) / len(told)
+                write_model(mean.module, os.path.join(arguments.work, "network.safetensors"))
         if time.time() - kept > 120:
             keep()
             kept = time.time()
