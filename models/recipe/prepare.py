@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""prepare.py DATA WORK: log-mel frames of all training voices, from which batches.py mixes.
+"""prepare.py DATA WORK [--voices N] [--device D] [--imitate]: log-mel frames of all training voices, from which batches.py mixes.
 
 DATA is a folder of single-speaker recordings with manifest.tsv, segments.tsv and aug.tsv. Recordings under copyleft terms
 are left out, and noises and rooms that are non-commercial or without terms. Every speaker is taken at four speeds: as
-tape does, pitch and all, so that each is a further voice. Every voice is kept in three versions: dry; in a room; through
-a codec, half of them in a room before. Written to WORK:
+tape does, pitch and all, so that each is a further voice; beyond N = 4 with pitch and formants warped by chance (warps.py).
+Every voice is kept in three versions: dry; in a room; through a codec, half of them in a room before. What is warped goes
+through an imitated codec; with --imitate that is so of all, voice 0 being as recorded: that needs no ffmpeg and is all done
+on the device. Written to WORK:
 
     frames.SPEED.VERSION.u8    [frames][80], (ln power + 14) / 0.094
     speech.SPEED.u8            [frames], 1 where the voice is heard, pauses up to 0.2 s included
@@ -14,12 +16,12 @@ a codec, half of them in a room before. Written to WORK:
     noises.npy                 noises (first frame, frames)
 
 Every file appears when it is whole, and what is there already is not made again: stopped, it goes on with the version
-of a speed it was at. WORK/data.sha256 keeps what was prepared: of other data it needs another WORK. About 30 minutes on
+of a speed, or with the warp, it was at. WORK/data.sha256 keeps what was prepared: of other data it needs another WORK. About 30 minutes on
 two cores for 5 hours of speech; all speech is held in memory (1.5 GB an hour)."""
+import argparse
 import hashlib
 import os
 import subprocess
-import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -28,14 +30,17 @@ import numpy as np
 import torch
 from scipy.signal import fftconvolve, resample_poly
 
+import warps
 from conversations import Corpus
-from front_end import HOP, RATE, WINDOW, log_mel
+from front_end import HOP, RATE, SETTINGS, WINDOW, log_mel
 from progress import told
 from teacher import Teacher
 
 SPEEDS = [(1, 1), (10, 9), (9, 10), (6, 5)]  # up, down: as recorded, lower, higher, lower still
 VERSIONS = ["dry", "room", "codec"]
 FLOOR, STEP = -14.0, 0.094
+ROOMS = 600  # of which a warp's utterances are in
+AT_ONCE = 24_000_000  # samples of them that are warped at once
 SHORTEST = 0.25  # seconds of an utterance below which it is left out
 
 CODECS = [  # container, encoder's options, sample rate
@@ -87,14 +92,19 @@ def made_room(rng):
     return h.astype(np.float32)
 
 
-def in_room(x, corpus, rng):
+def room_response(corpus, rng, longest=12016):
+    """of a made room or of a real one, [longest], of energy 1"""
     if rng.random() < 0.5:
         h = made_room(rng)
     else:
         h = corpus.audio(corpus.rooms[rng.integers(len(corpus.rooms))])
         peak = int(np.argmax(abs(h)))
-        h = h[max(0, peak - 16) : peak + 12000]
-    return fftconvolve(x, h / np.sqrt((h**2).sum()))[: len(x)].astype(np.float32)
+        h = h[max(0, peak - 16) :][:longest]
+    return np.pad(h / np.sqrt((h**2).sum()), (0, longest - len(h))).astype(np.float32)
+
+
+def in_room(x, corpus, rng):
+    return fftconvolve(x, room_response(corpus, rng))[: len(x)].astype(np.float32)
 
 
 def through_codec(x, codec):
@@ -207,6 +217,62 @@ def make_speed(task):
     keep(path, np.array(table))
 
 
+def joined_by_voice(pieces, speakers):
+    """the first minute of each voice"""
+    voices = [[] for _ in range(speakers)]
+    for k, x in pieces:
+        voices[k].append(x)
+    return [np.concatenate(mine)[: 60 * RATE] if mine else np.zeros(1, np.float32) for mine in voices]
+
+
+@torch.no_grad()
+def make_warp(data, work, number, device):
+    """all that make_speed and teach_speed make of a speed, of a warp, on the device"""
+    path = os.path.join(work, f"utterances.{number}.npy")
+    if os.path.exists(path):
+        return
+    torch.manual_seed(number)
+    corpus, rng = Corpus(data), np.random.default_rng([number, 3])
+    rows = training_rows(corpus)
+    pieces = list(cut_utterances(corpus, rows, 0))
+    speaker, lengths = np.array([k for k, _ in pieces]), np.array([len(x) for _, x in pieces])
+    warp = warps.Warp(number, len(rows))
+    frames = np.maximum(1, (warp.lengths(lengths, speaker) - WINDOW) // HOP + 1)
+    first = np.cumsum(frames) - frames
+    made = [torch.empty(int(frames.sum()), SETTINGS["mel_bands"], dtype=torch.uint8, device=device) for _ in VERSIONS]
+    rooms = torch.from_numpy(np.stack([room_response(corpus, rng) for _ in range(ROOMS)])).to(device)
+    dry, order, begin = [None] * len(pieces), np.argsort(lengths, kind="stable"), 0
+    while begin < len(order):  # utterances of about one length
+        end = begin + 1
+        while end < len(order) and (end + 1 - begin) * lengths[order[end]] <= AT_ONCE:
+            end += 1
+        mine, begin = order[begin:end], end
+        x = torch.from_numpy(np.stack([np.pad(pieces[i][1], (0, int(lengths[mine[-1]] - lengths[i]))) for i in mine])).to(device)
+        x = warp.apply(x, speaker[mine])
+        real = torch.from_numpy(warp.lengths(lengths[mine], speaker[mine])).to(device)
+        x = warps.levelled(x, real)
+        room = warps.levelled(warps.in_rooms(x, rooms), real)
+        coded = warps.imitated_codec(torch.where(torch.rand(len(x), 1, device=device) < 0.5, room, x))
+        take = torch.from_numpy(frames[mine]).to(device)
+        at = torch.arange(int(take.max()), device=device) < take[:, None]
+        to = (torch.from_numpy(first[mine]).to(device)[:, None] + torch.arange(at.shape[1], device=device))[at]
+        for version, y in zip(made, (x, room, warps.levelled(coded, real))):
+            mel = warps.log_mels(torch.nn.functional.pad(y, (0, WINDOW)))[:, : at.shape[1]]
+            version[to] = ((mel - FLOOR) / STEP).round().clamp(0, 255).to(torch.uint8)[at]
+        for i, y, n in zip(mine, x.cpu().numpy(), real.tolist()):
+            dry[i] = y[:n].copy()
+    for version, of in zip(VERSIONS, made):
+        with whole(os.path.join(work, f"frames.{number}.{version}.u8")) as file:
+            file.write(of.cpu().numpy().tobytes())
+    with whole(os.path.join(work, f"speech.{number}.u8")) as file:
+        mel = made[0].cpu().numpy()
+        file.write(np.concatenate([heard(mel[a : a + n] * np.float32(STEP) + FLOOR) for a, n in zip(first, frames)]).astype(np.uint8).tobytes())
+    teacher = Teacher().to(device)
+    keep(os.path.join(work, f"teacher.{number}.npy"), teacher.embed_all(joined_by_voice(zip(speaker, dry), len(rows)), at_once=64))
+    keep(path, np.stack([speaker, first, frames], 1))
+    print(f"prepare: warp {number}: {frames.sum()} frames", flush=True)
+
+
 def teach_speed(task):
     data, work, speed = task
     path = os.path.join(work, f"teacher.{speed}.npy")
@@ -215,11 +281,9 @@ def teach_speed(task):
     torch.set_num_threads(1)
     corpus, teacher = Corpus(data), Teacher()
     rows = training_rows(corpus)
-    voices = [[] for _ in rows]
-    for k, x in cut_utterances(corpus, rows, speed):
-        voices[k].append(x)
+    voices = joined_by_voice(cut_utterances(corpus, rows, speed), len(rows))
     what = "prepare: speed %d/%d, the teacher's voices" % SPEEDS[speed]
-    keep(path, np.stack([teacher.embed(np.concatenate(mine)[: 60 * RATE]) for mine in told(voices, what)]))
+    keep(path, np.stack([teacher.embed(mine) for mine in told(voices, what)]))
     print(f"{what}: {len(voices)}", flush=True)
 
 
@@ -249,33 +313,42 @@ def check_codecs():
         raise SystemExit(f"prepare: this ffmpeg lacks the encoders {', '.join(missing)}: scripts/install-packages recipe brings one that has them")
 
 
-def check_same(data, work):
+def check_same(data, work, imitate):
     """WORK's frames and DATA's tables belong together: rows are counted through"""
     corpus = Corpus(data)
     rows = [[r[k] for k in ("path", "corpus", "speech")] + corpus.utterances[r["path"]] for r in training_rows(corpus)]
-    now = hashlib.sha256(repr((rows, corpus.noises, corpus.rooms)).encode()).hexdigest().encode()
+    now = hashlib.sha256(repr((rows, corpus.noises, corpus.rooms) + ("imitated",) * imitate).encode()).hexdigest().encode()
     path = os.path.join(work, "data.sha256")
     if os.path.exists(path):
         with open(path, "rb") as file:
             if file.read() != now:
-                raise SystemExit(f"prepare: {work} was prepared from other data than {data} holds now: give another WORK, or empty it")
+                raise SystemExit(f"prepare: {work} was prepared from other data than {data} holds now, or with{'out' if imitate else ''} --imitate: give another WORK, or empty it")
         return
     with whole(path) as file:
         file.write(now)
 
 
 def main():
-    if len(sys.argv) != 3:
-        sys.exit(__doc__)
-    data, work = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data")
+    parser.add_argument("work")
+    parser.add_argument("--voices", type=int, default=len(SPEEDS), help="of each speaker: four speeds, the others warped (%(default)s)")
+    parser.add_argument("--device", default="cpu", help="that warps, and imitates codecs: cpu, cuda, ...")
+    parser.add_argument("--imitate", action="store_true", help="codecs are imitated, and all voices but the first are warped")
+    arguments = parser.parse_args()
+    data, work = arguments.data, arguments.work
     os.makedirs(work, exist_ok=True)
-    check_codecs()
-    check_same(data, work)
+    speeds = 0 if arguments.imitate else min(len(SPEEDS), arguments.voices)
+    if speeds:
+        check_codecs()
+    check_same(data, work, arguments.imitate)
     try:
         make_noise(data, work)
         with ProcessPoolExecutor(2) as pool:
             for make in (make_speed, teach_speed):
-                list(pool.map(make, [(data, work, speed) for speed in range(len(SPEEDS))]))
+                list(pool.map(make, [(data, work, speed) for speed in range(speeds)]))
+        for number in range(speeds, arguments.voices):
+            make_warp(data, work, number, arguments.device)
     except BrokenProcessPool:
         raise SystemExit("prepare: a process was killed, most likely for want of memory; started again, it goes on") from None
 

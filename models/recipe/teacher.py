@@ -42,23 +42,32 @@ class Teacher(torch.nn.Module):
         self.network = module.CAMPPlus(BANDS, DIM, memory_efficient=False)
         self.network.load_state_dict(torch.load(os.path.join(here, WEIGHTS), map_location="cpu", weights_only=True))
         self.network = self.network.to(memory_format=torch.channels_last).eval()
-        self.filters = torch.tensor(mel_filters(), dtype=torch.float32)
-        self.window = torch.hann_window(400, periodic=False) ** 0.85  # Kaldi's "povey"
+        self.register_buffer("filters", torch.tensor(mel_filters(), dtype=torch.float32))
+        self.register_buffer("window", torch.hann_window(400, periodic=False) ** 0.85)  # Kaldi's "povey"
 
     def features(self, samples):
-        """Kaldi's log-mel filter bank [frames][BANDS] of samples in -1 ... 1"""
-        frames = (torch.as_tensor(np.asarray(samples, np.float32)) * 32768).unfold(0, 400, 160)
-        frames = frames - frames.mean(1, keepdim=True)
-        frames = (frames - 0.97 * torch.cat([frames[:, :1], frames[:, :-1]], 1)) * self.window
+        """Kaldi's log-mel filter bank [...][frames][BANDS] of samples [...] in -1 ... 1"""
+        frames = (samples * 32768).unfold(-1, 400, 160)
+        frames = frames - frames.mean(-1, keepdim=True)
+        frames = (frames - 0.97 * torch.cat([frames[..., :1], frames[..., :-1]], -1)) * self.window
         return torch.log((torch.fft.rfft(frames, 512).abs() ** 2 @ self.filters).clamp(min=torch.finfo(torch.float32).eps))
 
     @torch.no_grad()
+    def embed_all(self, voices, at_once=1):
+        """unit vectors [voices][DIM], each the mean over chunks of equal length: samples at 16 kHz, silence left out"""
+        length, chunks, owner = (CHUNK - 1) * 160 + 400, [], []
+        for number, samples in enumerate(voices):
+            samples = np.resize(samples, max(len(samples), length)).astype(np.float32)  # what is shorter is heard again
+            starts = np.linspace(0, len(samples) - length, max(1, round(len(samples) / 160 / CHUNK))).astype(int) // 160 * 160
+            chunks += [samples[a : a + length] for a in starts]
+            owner += [number] * len(starts)
+        sums = torch.zeros(len(voices), DIM, device=self.window.device)
+        for a in range(0, len(chunks), at_once):
+            features = self.features(torch.from_numpy(np.stack(chunks[a : a + at_once])).to(sums.device))
+            with torch.autocast(sums.device.type, torch.bfloat16):
+                e = self.network(features - features.mean(1, keepdim=True)).float()
+            sums.index_add_(0, torch.tensor(owner[a : a + at_once], device=sums.device), torch.nn.functional.normalize(e, dim=1))
+        return torch.nn.functional.normalize(sums, dim=1).cpu().numpy()
+
     def embed(self, samples):
-        """unit vector [DIM] of one voice, the mean over chunks: samples at 16 kHz, silence left out"""
-        samples = np.resize(samples, max(len(samples), CHUNK * 160 + 240))  # what is shorter is heard again
-        features, e = self.features(samples), []
-        starts = np.linspace(0, len(features) - CHUNK, max(1, round(len(features) / CHUNK))).astype(int)
-        for chunk in [features[a : a + CHUNK] for a in starts]:  # one shape, for which torch prepares itself but once
-            with torch.autocast("cpu", torch.bfloat16):
-                e.append(self.network((chunk - chunk.mean(0))[None]).float()[0])
-        return torch.nn.functional.normalize(torch.nn.functional.normalize(torch.stack(e), dim=1).mean(0), dim=0).numpy()
+        return self.embed_all([samples])[0]
