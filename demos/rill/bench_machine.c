@@ -41,7 +41,7 @@ static void read_value(const char *path, const char *key, size_t size, char *val
 }
 
 static void tell_processor(json_t *row) {
-    char name[128], vendor[64], family[32], model[32], told[256];
+    char name[128], vendor[64], family[32], model[32], told[288];
     read_value("/proc/cpuinfo", "model name", sizeof name, name);
     read_value("/proc/cpuinfo", "vendor_id", sizeof vendor, vendor);
     read_value("/proc/cpuinfo", "cpu family", sizeof family, family);
