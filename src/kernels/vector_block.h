@@ -38,7 +38,7 @@ typedef struct step_block {
     /* [panel of rows][steps][panel_rows]: q_t, or G_t q_t with a decay per key, and k_t / G_t */
     _Alignas(vector) float query[block_steps][panel_rows], key[block_steps][panel_rows];
     _Alignas(vector) float value[block_steps * panel_rows]; /* [panel of columns][steps][tile_width] */
-    float (*erase)[panel_rows]; /* as query, when there is an erasing rule: k_t, or G_t k_t */
+    float (*erase)[panel_rows]; /* as query, for an erasing rule with a decay per key: G_t k_t */
     const float *start, *end;   /* g_0, where G_t begins after it, and G_{n-1} of each row, decay_stride
                                    apart; NULL: 1 */
     size_t decay_stride;
@@ -250,8 +250,8 @@ INLINE vector prepare_step(size_t vectors, block_decay decay, bool erases, const
                k = load_up_to(r->keys + c * lanes, width);
         if (decay == decayed_by_key && t > 0)
             r->total[c] *= exponential(load_up_to(r->log_decay + c * lanes, width));
-        if (erases) store(r->erase + c * lanes, decay == decayed_by_key ? k * r->total[c] : k);
         if (decay == decayed_by_key) {
+            if (erases) store(r->erase + c * lanes, k * r->total[c]);
             q *= r->total[c];
             k /= r->total[c];
         } else if (decay == decayed_by_head) {
@@ -264,8 +264,9 @@ INLINE vector prepare_step(size_t vectors, block_decay decay, bool erases, const
     }
     r->queries += strides->query_stride, r->keys += strides->key_stride;
     r->query += panel_rows, r->key += panel_rows;
+    if (decay != decayed_by_key) return products;
     if (erases) r->erase += panel_rows;
-    if (decay == decayed_by_key) r->log_decay += strides->decay_stride;
+    r->log_decay += strides->decay_stride;
     return products;
 }
 
@@ -330,8 +331,8 @@ INLINE vector prepare(block_decay decay, bool erases, const one_head *head, step
 }
 
 INLINE vector prepare_block(bool erases, const one_head *head, step_block *b) {
-    return !head->log_decay                ? prepare(undecayed, erases, head, b)
-           : !head->strides->decay_per_key ? prepare(decayed_by_head, erases, head, b)
+    return !head->log_decay                ? prepare(undecayed, false, head, b)
+           : !head->strides->decay_per_key ? prepare(decayed_by_head, false, head, b)
                                            : prepare(decayed_by_key, erases, head, b);
 }
 

@@ -9,16 +9,18 @@
  *     u_t = k_tᵀ S_{before the group} + Σ_{i of the group, before t} (k_tᵀ k_i) ω_i,  ω_t = β_t (v_t − u_t)
  *
  * which is forward substitution as in the WY form (2406.06484, section 3), of groups so small that it costs
- * next to nothing. Decay is as in vector_block.h: u_t = (G_t k_t)ᵀ Ŝ_{t-1}. */
+ * next to nothing. Decay is as in vector_block.h: u_t = (G_t k_t)ᵀ Ŝ_{t-1}; with a decay per head, that is
+ * G_t² (k_t / G_t)ᵀ Ŝ_{t-1}, of the packed keys there are. */
 #include "kernels/vector_block.h"
 
 enum { group_steps = many_registers ? 4 : 2 };
 
 typedef struct delta_block {
     step_block b;
-    _Alignas(vector) float erase[block_steps][panel_rows];
-    float score[block_steps][group_steps]; /* of step t and the i-th of its group: (G_t k_t)ᵀ k_i / G_i */
-    float beta[block_steps];
+    _Alignas(vector) float erase[block_steps][panel_rows]; /* with a decay per key; else the block's keys */
+    float (*erases)[panel_rows];
+    float score[block_steps][group_steps];      /* of step t and the i-th of its group: erase_t·k_i / G_i */
+    float beta[block_steps], held[block_steps]; /* held: what is read and scored is multiplied with */
 } delta_block;
 
 /* What a pass takes on, ω of its steps, and leaves: u, then ω, of the steps of the next. */
@@ -55,7 +57,7 @@ INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const delta_
     vector out[group_steps][tile_columns], erased[group_steps][tile_columns];
     for (size_t i = 0; i < group_steps; i++)
         for (size_t c = 0; c < columns; c++) out[i][c] = erased[i][c] = splat(0);
-    const float *keys = p->keys, *queries = p->queries, *erases = delta->erase[t + writes];
+    const float *keys = p->keys, *queries = p->queries, *erases = delta->erases[t + writes];
     for (size_t d = 0; d < p->rows;) {
         const size_t left = p->rows - d, end = d + (left < panel_rows ? left : panel_rows);
         const float *key = keys, *query = queries, *erase = erases;
@@ -79,7 +81,7 @@ INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const delta_
         for (size_t c = 0; c < columns; c++) {
             const vector value = load(values + i * tile_width + c * lanes);
             for (size_t j = 0; j < i; j++) erased[i][c] += splat(delta->score[t + i][j]) * erased[j][c];
-            erased[i][c] = splat(delta->beta[t + i]) * (value - splat(delta->b.total[t + i]) * erased[i][c]);
+            erased[i][c] = splat(delta->beta[t + i]) * (value - splat(delta->held[t + i]) * erased[i][c]);
             store(known->omega[i] + c * lanes, erased[i][c]);
         }
 }
@@ -143,7 +145,7 @@ static void find_scores(delta_block *delta) {
             vector products[4] = {{0}};
             for (size_t d = 0; d < b->rows; d += lanes) {
                 const size_t panel = d / panel_rows * b->steps + t, at = d % panel_rows;
-                const vector read = load(delta->erase[panel + i] + at);
+                const vector read = load(delta->erases[panel + i] + at);
                 for (size_t j = 0; j < i; j++) products[j] += read * load(b->key[panel + j] + at);
             }
             const quad four = sums(products[0], products[1], products[2], products[3]);
@@ -164,10 +166,12 @@ static bool take_delta_block(const one_head *head, delta_block *delta) {
     b->rows = head->key_dim;
     b->first = b->last = true;
     b->erase = delta->erase;
+    delta->erases = head->log_decay && head->strides->decay_per_key ? delta->erase : b->key;
     begin_columns(head, b, 0);
     const vector zeros = prepare_block(true, head, b) + pack_values(head, b);
     if (!is_finite(head, b, zeros)) return false;
     find_factors(head, b);
+    for (size_t t = 0; t < b->steps; t++) delta->held[t] = b->total[t] * b->total[t];
     find_scores(delta);
     pass_delta_columns(head, delta);
     while (b->column + b->columns < head->value_dim) {
