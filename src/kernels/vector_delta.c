@@ -13,14 +13,19 @@
  * G_t² (k_t / G_t)ᵀ Ŝ_{t-1}, of the packed keys there are. */
 #include "kernels/vector_block.h"
 
-enum { group_steps = many_registers ? 4 : 2 };
+enum { group_steps = many_registers ? 4 : 2, group_pairs = many_registers ? 8 : 4 };
+
+/* where the steps i and j < i of a group meet, among as many pairs as are summed at once */
+INLINE size_t pair_of(size_t i, size_t j) {
+    return i * (i - 1) / 2 + j;
+}
 
 typedef struct delta_block {
     step_block b;
     _Alignas(vector) float erase[block_steps][panel_rows]; /* with a decay per key; else the block's keys */
     float (*erases)[panel_rows];
-    float score[block_steps][group_steps];      /* of step t and the i-th of its group: erase_t·k_i / G_i */
-    float beta[block_steps], held[block_steps]; /* held: what is read and scored is multiplied with */
+    float score[block_steps / group_steps * group_pairs]; /* of a group's pairs: erase_i·k_j / G_j */
+    float beta[block_steps], held[block_steps]; /* held: what is read, with its scores, is multiplied with */
 } delta_block;
 
 /* What a pass takes on, ω of its steps, and leaves: u, then ω, of the steps of the next. */
@@ -76,11 +81,12 @@ INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const delta_
                         out[i][c] * splat(delta->b.factor[t + i]));
     t += writes;
     const float *values = p->values + writes * tile_width;
+    const float *scores = delta->score + t / group_steps * group_pairs;
     UNROLL
     for (size_t i = 0; i < reads; i++)
         for (size_t c = 0; c < columns; c++) {
             const vector value = load(values + i * tile_width + c * lanes);
-            for (size_t j = 0; j < i; j++) erased[i][c] += splat(delta->score[t + i][j]) * erased[j][c];
+            for (size_t j = 0; j < i; j++) erased[i][c] += splat(scores[pair_of(i, j)]) * erased[j][c];
             erased[i][c] = splat(delta->beta[t + i]) * (value - splat(delta->held[t + i]) * erased[i][c]);
             store(known->omega[i] + c * lanes, erased[i][c]);
         }
@@ -140,17 +146,24 @@ static void delta_columns(bool both, const one_head *head, const delta_block *de
 /* What the steps of each group see of the writes before them. */
 static void find_scores(delta_block *delta) {
     const step_block *b = &delta->b;
-    for (size_t t = 0; t + group_steps <= b->steps; t += group_steps)
-        for (size_t i = 1; i < group_steps; i++) {
-            vector products[4] = {{0}};
-            for (size_t d = 0; d < b->rows; d += lanes) {
-                const size_t panel = d / panel_rows * b->steps + t, at = d % panel_rows;
+    for (size_t t = 0; t + group_steps <= b->steps; t += group_steps) {
+        vector products[group_pairs];
+        UNROLL
+        for (size_t i = 0; i < group_pairs; i++) products[i] = splat(0);
+        for (size_t d = 0; d < b->rows; d += lanes) {
+            const size_t panel = d / panel_rows * b->steps + t, at = d % panel_rows;
+            UNROLL
+            for (size_t i = 1; i < group_steps; i++) {
                 const vector read = load(delta->erases[panel + i] + at);
-                for (size_t j = 0; j < i; j++) products[j] += read * load(b->key[panel + j] + at);
+                UNROLL
+                for (size_t j = 0; j < i; j++) products[pair_of(i, j)] += read * load(b->key[panel + j] + at);
             }
-            const quad four = sums(products[0], products[1], products[2], products[3]);
-            for (size_t j = 0; j < i; j++) delta->score[t + i][j] = four[j];
         }
+        UNROLL
+        for (size_t i = 0; i < group_pairs; i += 4)
+            store_quad(delta->score + t / group_steps * group_pairs + i,
+                       sums(products[i], products[i + 1], products[i + 2], products[i + 3]));
+    }
 }
 
 static void pass_delta_columns(const one_head *head, const delta_block *delta) {
