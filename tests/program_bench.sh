@@ -120,6 +120,8 @@ run 0 bench kernels --json --dim 64 --length 1024 --what prefill,step --rule lin
 cat out >>rows.jsonl
 row='{"bench": "kernels", "what": "a <b>peer</b>", "peer": "<b>\"peer\"", "rule": "linear", "key_dim": 64, "length": 1024, "threads": 1, "ns_per_token_head": 1e3}'
 echo "$row" >peers.jsonl
+run 0 bench report page rows.jsonl --json
+cmp -s out rows.jsonl || fail "--json does not print the rows that it was given"
 run 0 bench report page rows.jsonl peers.jsonl
 said '^page/index.html$'
 grep -q '&lt;b&gt;peer' page/index.html || fail "the page lacks the peer"

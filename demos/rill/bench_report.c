@@ -153,7 +153,8 @@ static int write_report(const char *folder, const json_t *rows, bool quiet) {
 int bench_report(int count, char **given) {
     static const char doc[] = "Runs all benchmarks, which takes some minutes, and writes a page with "
                               "pictures and all figures: index.html, "
-                              "*.svg, *.png and *.jsonl in the FOLDER, which is made when it is not there."
+                              "*.svg, *.png and *.jsonl in the FOLDER, which is made when it is not there. "
+                              "With --json the rows shown are printed, too."
                               "\vWith FILEs nothing is run: their rows, as --json prints them, are shown "
                               "instead. scripts/bench-peers prints "
                               "such rows of other libraries.";
@@ -171,6 +172,8 @@ int bench_report(int count, char **given) {
     for (size_t i = 1; i < arguments.shared.count && code == EXIT_DONE; i++)
         if (!read_rows(arguments.shared.words[i], rows)) code = EXIT_INPUT;
     if (code == EXIT_DONE) code = write_report(folder, rows, arguments.shared.quiet);
+    for (size_t i = 0; i < json_array_size(rows) && arguments.shared.json && code == EXIT_DONE; i++)
+        if (!json_line(json_incref(json_array_get(rows, i)))) code = EXIT_OUTPUT;
     json_decref(rows);
     return code;
 }
