@@ -139,10 +139,11 @@ INLINE vector fold_vector(size_t width, float *total, float *lost, vector block)
 }
 
 /* `rows` rows of the slice: what the kept steps hold for them is summed from zero, then folded; their query
- * reads them as they were. As many rows of the others are read at each kept step but one. */
+ * reads them as they were. As many rows of the others are read at each kept step but one. The first rows take
+ * the kept steps' own part of the outputs along, by their scores; NULL: they are not the first. */
 INLINE void fold_rows(size_t rows, size_t columns, size_t sets, size_t width, float *S, float *lost,
-                      const float *query, const float *keys, const float *values, row_reader *others,
-                      vector *out) {
+                      const float *query, const float *keys, const float *values, const float *scores,
+                      row_reader *others, vector *out) {
     vector block[16];
     UNROLL
     for (size_t i = 0; i < rows * columns; i++) block[i] = splat(0);
@@ -156,6 +157,7 @@ INLINE void fold_rows(size_t rows, size_t columns, size_t sets, size_t width, fl
             const vector v = apart(load(values + s * panel + in_panels(c * lanes)));
             UNROLL
             for (size_t i = 0; i < rows; i++) block[i * columns + c] += k[i] * v;
+            if (scores) out[s % sets * columns + c] += splat_at(scores + s) * v;
         }
         if (s + 1 < kept && others->left >= rows) read_rows(rows, columns, sets, width, others, out);
     }
@@ -191,17 +193,22 @@ INLINE void steady_tile(size_t rows, size_t columns, size_t sets, bool fold, siz
                          .stride = stride,
                          .S = S,
                          .query = query};
-    for (size_t r = begin; r < end; r += rows)
+    size_t r = begin;
+    if (r < end) {
         fold_rows(rows, columns, sets, width, S + r * stride, lost + r * stride, query + r,
-                  keys + in_panels(r), values, &others, out);
+                  keys + in_panels(r), values, h->scores[i], &others, out);
+        r += rows;
+    }
+    for (; r < end; r += rows)
+        fold_rows(rows, columns, sets, width, S + r * stride, lost + r * stride, query + r,
+                  keys + in_panels(r), values, NULL, &others, out);
     while (!fold && others.left >= sets) read_rows(sets, columns, sets, width, &others, out);
     while (others.left > 0) read_rows(1, columns, sets, width, &others, out);
-    UNROLL
-    for (size_t s = 0; s < kept; s++) {
-        const vector score = splat(h->scores[i][s]);
+    for (size_t s = 0; s < kept && begin == end; s++) {
+        const vector score = splat_at(&h->scores[i][s]);
         UNROLL
         for (size_t c = 0; c < columns; c++)
-            out[s % sets * columns + c] += score * load(values + s * panel + in_panels(c * lanes));
+            out[c] += score * load(values + s * panel + in_panels(c * lanes));
     }
     UNROLL
     for (size_t s = 1; s < sets; s++) UNROLL
