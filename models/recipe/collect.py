@@ -16,10 +16,11 @@ import soundfile
 from scipy.signal import resample_poly
 
 from batches import SHARE
+from channels import made_room
 from check_data import LEAST, check
 from conversations import RATE, Corpus, conversation, write
 from front_end import HOP, WINDOW, log_mel
-from prepare import SHORTEST, heard, made_room
+from prepare import SHORTEST, heard
 from progress import told
 
 ENDINGS = (".wav", ".flac", ".ogg", ".opus", ".mp3")

@@ -17,11 +17,11 @@ import os
 
 import numpy as np
 import soundfile
-from scipy.signal import butter, fftconvolve, resample_poly, sosfilt
+from scipy.signal import fftconvolve, resample_poly
 
+from channels import RATE, knocks, over_telephone
 from progress import told
 
-RATE = 16000
 SPEEDS = {0: (1, 1), 1: (9, 10), 2: (10, 9)}
 
 
@@ -86,30 +86,6 @@ def speech(corpus, voice, seconds, rng):
         out.append(x)
         length += len(x)
     return np.concatenate(out)
-
-
-def knocks(corpus, samples, rng):
-    """Adds short noises, about one in six seconds, as loud as what is said."""
-    loud = np.sqrt((samples[abs(samples) > 1e-3] ** 2).mean())
-    for _ in range(rng.poisson(len(samples) / RATE / 6)):
-        noise = corpus.audio(corpus.noises[rng.integers(len(corpus.noises))])
-        length = int(rng.uniform(0.05, 0.8) * RATE)
-        begin, at = rng.integers(max(1, len(noise) - length)), rng.integers(len(samples) - length)
-        x = noise[begin : begin + length] * np.hanning(len(noise[begin : begin + length]))
-        level = 10 ** (rng.uniform(-15, 5) / 20) * loud / max(1e-6, np.sqrt((x**2).mean()))
-        samples[at : at + len(x)] += (x * level).astype(np.float32)
-
-
-def over_telephone(samples, rng):
-    """About 300 to 3400 Hz through a microphone that is not flat, and 8 bits of µ-law."""
-    band = butter(4, [rng.uniform(150, 400), rng.uniform(2800, 3700)], "bandpass", fs=RATE, output="sos")
-    hertz = np.linspace(0, RATE / 2, 65)
-    curve = sum(rng.normal(0, 4 / k) * np.cos(np.pi * k * hertz / 4000 + rng.uniform(0, 6.3)) for k in range(1, 5))
-    filter = np.roll(np.fft.irfft(10 ** (curve / 20)), 64) * np.hanning(128)
-    x = sosfilt(band, fftconvolve(samples, filter, "same"))
-    scale = max(1e-6, np.percentile(abs(x), 99.9))
-    coded = np.rint(127 * np.sign(x) * np.log1p(255 * np.minimum(1, abs(x) / scale)) / np.log(256))
-    return (np.sign(coded) * np.expm1(abs(coded) / 127 * np.log(256)) / 255 * scale).astype(np.float32)
 
 
 def later(made):

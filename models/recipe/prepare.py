@@ -28,9 +28,10 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from scipy.signal import fftconvolve, resample_poly
+from scipy.signal import resample_poly
 
 import warps
+from channels import CODECS, in_room, room_response, through_codec
 from conversations import Corpus
 from front_end import HOP, RATE, SETTINGS, WINDOW, log_mel
 from progress import told
@@ -42,18 +43,6 @@ FLOOR, STEP = -14.0, 0.094
 ROOMS = 600  # of which a warp's utterances are in
 AT_ONCE = 24_000_000  # samples of them that are warped at once
 SHORTEST = 0.25  # seconds of an utterance below which it is left out
-
-CODECS = [  # container, encoder's options, sample rate
-    ("gsm", ["-c:a", "libgsm"], 8000),
-    ("mulaw", ["-c:a", "pcm_mulaw"], 8000),
-    ("ogg", ["-c:a", "libopus", "-b:a", "8k"], 16000),
-    ("ogg", ["-c:a", "libopus", "-b:a", "16k"], 16000),
-    ("mp3", ["-c:a", "libmp3lame", "-b:a", "24k"], 16000),
-    ("mp3", ["-c:a", "libmp3lame", "-b:a", "48k"], 16000),
-    ("g722", ["-c:a", "g722"], 16000),
-    ("ogg", ["-c:a", "libspeex", "-b:a", "8k"], 8000),
-]
-
 
 @contextmanager
 def whole(path):
@@ -74,66 +63,6 @@ def quantised(log_mels):
 
 def training_rows(corpus):
     return [r for r in corpus.speakers if r["split"] == "train" and "SA" not in r["licence"] and "GPL" not in r["licence"]]
-
-
-def made_room(rng):
-    """A direct path, a few early reflections and a tail of decaying noise: T60 0.15 to 1 s, darker as it decays."""
-    t60, length = rng.uniform(0.15, 1.0), 12000
-    t = np.arange(length) / RATE
-    bright = rng.normal(0, 1, length) * 10 ** (-3 * t / t60)
-    dark = np.convolve(bright, np.ones(6) / 2.5, "same")
-    mix = np.clip(t / (0.3 * t60), 0, 1)
-    tail = (bright * (1 - mix) + dark * mix) * (t > 0.003)
-    for _ in range(rng.integers(3, 8)):
-        tail[rng.integers(20, 500)] += rng.normal(0, 3)
-    ratio = 10 ** (rng.uniform(-4, 14) / 20)  # direct to reverberant
-    h = tail / np.sqrt((tail**2).sum()) / ratio
-    h[0] += 1
-    return h.astype(np.float32)
-
-
-def room_response(corpus, rng, longest=12016):
-    """of a made room or of a real one, [longest], of energy 1"""
-    if rng.random() < 0.5:
-        h = made_room(rng)
-    else:
-        h = corpus.audio(corpus.rooms[rng.integers(len(corpus.rooms))])
-        peak = int(np.argmax(abs(h)))
-        h = h[max(0, peak - 16) :][:longest]
-    return np.pad(h / np.sqrt((h**2).sum()), (0, longest - len(h))).astype(np.float32)
-
-
-def in_room(x, corpus, rng):
-    return fftconvolve(x, room_response(corpus, rng))[: len(x)].astype(np.float32)
-
-
-def through_codec(x, codec):
-    container, options, rate = codec
-    raw = ["-f", "s16le", "-ac", "1"]
-    quiet = ["ffmpeg", "-nostdin", "-v", "error"]
-    pcm = (np.clip(x, -1, 1) * 32767).astype("<i2").tobytes()
-    # -nostdin closes the terminal only: standard input is the pipe
-    coded = subprocess.run(
-        quiet + raw + ["-ar", str(RATE), "-i", "pipe:0", "-ar", str(rate)] + options + ["-f", container, "pipe:1"],
-        input=pcm, stdout=subprocess.PIPE, check=True).stdout
-    again = ["-ar", str(rate)] if container in ("mulaw",) else []
-    decoded = subprocess.run(
-        quiet + ["-f", container] + again + ["-i", "pipe:0", "-ar", str(RATE)] + raw + ["pipe:1"],
-        input=coded, stdout=subprocess.PIPE, check=True).stdout
-    y = np.frombuffer(decoded, "<i2").astype(np.float32) / 32768
-    lag = best_lag(x, y)
-    y = y[lag:] if lag >= 0 else np.pad(y, (-lag, 0))
-    return np.pad(y, (0, max(0, len(x) - len(y))))[: len(x)]
-
-
-def best_lag(x, y):
-    """how many samples y comes later than x"""
-    n = 1 << 19
-    x, y = (np.pad(v[:n], (0, max(0, n - len(v)))) for v in (x, y))
-    correlation = np.fft.irfft(np.fft.rfft(y, 2 * n) * np.conj(np.fft.rfft(x, 2 * n)))
-    correlation[8000:-8000] = 0
-    lag = int(np.argmax(abs(correlation)))
-    return lag if lag < n else lag - 2 * n
 
 
 def heard(log_mels):
