@@ -2,13 +2,15 @@
 """Made conversations with known turns, from single-speaker recordings, room responses and noises.
 
     conversations.py DATA OUT [--every N]   writes OUT/train and OUT/dev: NAME.wav, NAME.rttm, and conv.tsv with their styles;
-                                            of each style all, or every N-th. What is there already is not made again.
+                                            of each style all, or every N-th pair. What is there already is not made again.
 
 Turns of 0.5 to 12 s, pauses, interjections, overlaps, late comers and long absences; most rooms are shared by all
-speakers, as rooms are. Dev voices are also taken a tenth faster and slower, as further voices. Styles: dry; room;
-phone (one band and one microphone's curve for all); long
-(eleven minutes, everybody away for five of them); meeting (far, many overlaps, pauses); table (as at a table with a microphone in the middle: short turns and backchannels
-of unlike loudness, long silences, knocks and rustles that nobody said)."""
+speakers, as rooms are. Dev voices are also taken a tenth faster and slower, as further voices; conversations of an even
+number are of one half of the dev speakers, those of an odd number of the other. Styles: dry; room; coded (a room, then a codec);
+phone (one band and one microphone's curve for all, and half of them GSM); long (eleven minutes, everybody away for
+five of them); meeting (far, many overlaps, pauses); table (as at a table with a microphone in the middle: short turns and
+backchannels of unlike loudness, long silences, knocks and rustles that nobody said); headset (the same turns close by, with
+breaths, and somebody far away who is no part of it)."""
 import argparse
 import collections
 import csv
@@ -19,7 +21,7 @@ import numpy as np
 import soundfile
 from scipy.signal import fftconvolve, resample_poly
 
-from channels import RATE, knocks, over_telephone
+from channels import CODECS, GSM, RATE, breaths, knocks, over_telephone, through_codec
 from progress import told
 
 SPEEDS = {0: (1, 1), 1: (9, 10), 2: (10, 9)}
@@ -47,10 +49,12 @@ class Corpus:
             self._audio[path] = samples if samples.ndim == 1 else samples[:, 0]
         return self._audio[path]
 
-    def voices(self, split, corpus, speeds=(0,)):
-        """(path, speed) of who has at least 4.5 s of speech in a corpus, or, where the split has nobody of it, in any"""
+    def voices(self, split, corpus, speeds=(0,), half=None):
+        """(path, speed) of who has at least 4.5 s of speech in a corpus, or, where the split has nobody of it, in any; of
+        half 0 or 1 of them, where there are two"""
         long = [r for r in self.speakers if r["split"] == split and float(r["speech"]) >= 4.5]
         rows = [r for r in long if r["corpus"] == corpus] or long
+        rows = rows if half is None else rows[half::2] or rows
         return [(r["path"], speed) for r in rows for speed in speeds]
 
 
@@ -88,6 +92,16 @@ def speech(corpus, voice, seconds, rng):
     return np.concatenate(out)
 
 
+def murmur(corpus, samples, voices, rng):
+    """Adds one of the voices, 22 to 36 dB below what is said, a sentence in ten seconds."""
+    loud = np.sqrt((samples[abs(samples) > 1e-3] ** 2).mean())
+    voice = voices[rng.integers(len(voices))] if voices else None
+    for _ in range(rng.poisson(len(samples) / RATE / 10) if voices else 0):
+        x = speech(corpus, voice, rng.uniform(0.5, 4), rng)[: 6 * RATE]
+        at = rng.integers(len(samples) - len(x))
+        samples[at : at + len(x)] += x * (10 ** (-rng.uniform(22, 36) / 20) * loud / max(1e-6, np.sqrt((x**2).mean())))
+
+
 def later(made):
     """a call keeps what is to be made; what it returns makes it"""
     return lambda *what: functools.partial(made, *what)
@@ -96,8 +110,9 @@ def later(made):
 @later
 def conversation(corpus, seed, voices, speakers, seconds, style):
     """samples, [(start, end, speaker)]"""
-    rng = np.random.default_rng(seed)
-    meeting, table, close = style in ("meeting", "table"), style == "table", style in ("dry", "phone", "long")
+    rng, after = np.random.default_rng(seed), np.random.default_rng([seed, 1])
+    table, close = style in ("table", "headset"), style in ("dry", "phone", "long", "headset")
+    meeting = table or style == "meeting"
     paths = list(dict.fromkeys(path for path, _ in voices))
     speakers = min(speakers, len(set(voices)))
     chosen, cast = [paths[i] for i in rng.permutation(len(paths))[:speakers]], []
@@ -161,8 +176,11 @@ def conversation(corpus, seed, voices, speakers, seconds, style):
             gap = rng.exponential(pause) if rng.random() < 0.8 else rng.uniform(0, 0.15)
         at, last = at + duration + gap, who
     samples = samples[: int(seconds * RATE)]
-    if table:
+    if style == "table":
         knocks(corpus, samples, rng)
+    if style == "headset":
+        breaths(samples, after)
+        murmur(corpus, samples, [v for v in voices if v[0] not in {path for path, _ in cast}], after)
     if not close or rng.random() < 0.4:
         noise = corpus.audio(corpus.noises[rng.integers(len(corpus.noises))])
         noise = np.tile(noise, len(samples) // len(noise) + 1)[: len(samples)]
@@ -170,6 +188,9 @@ def conversation(corpus, seed, voices, speakers, seconds, style):
         samples = samples + noise * np.sqrt(loud / max(1e-12, (noise**2).mean()) * 10 ** (-rng.uniform(6 if table else 12, 25) / 10))
     if style == "phone":
         samples = over_telephone(samples, rng)
+    if style == "coded" or style == "phone" and after.random() < 0.5:
+        codec = GSM if style == "phone" else CODECS[after.integers(len(CODECS))]
+        samples = through_codec(samples * (0.5 / max(1e-6, abs(samples).max())), codec)
     samples = samples * (0.5 / max(1e-6, np.percentile(abs(samples), 99.9))) * 10 ** (rng.uniform(-15, 0) / 20)
     return np.clip(samples, -1, 1).astype(np.float32), [(a, min(b, seconds), s) for a, b, s in turns if a < seconds]
 
@@ -184,30 +205,38 @@ def training_set(corpus):
         yield style, conversation(corpus, 5000 + k, voices, int(rng.integers(3, 9)), 180.0, style)
 
 
+# of each style of the tuning set: how many, speakers at least and at most, lengths in seconds
+TUNING = {
+    "dry": (24, 2, 6, (90, 150, 200)),
+    "room": (36, 2, 6, (90, 150, 200)),
+    "meeting": (24, 2, 6, (90, 120)),
+    "coded": (24, 2, 5, (90, 150)),
+    "table": (36, 2, 5, (60,)),
+    "headset": (36, 2, 5, (60,)),
+    "phone": (36, 2, 4, (60, 90)),
+    "long": (16, 6, 6, (672,)),
+}
+
+
 def tuning_set(corpus):
-    """(style, conversation) from the dev split at three speeds: 72 of 90 to 200 s, 36 at tables, 18 by phone, 18 of 11
-    minutes in which everybody is away for five"""
-    so, ls = (corpus.voices("dev", name, (0, 1, 2)) for name in ("speechocean", "librispeech"))
-    rng = np.random.default_rng(7)
-    for k in range(72):
-        style = ["dry", "room", "room", "meeting"][k % 4]
-        speakers, seconds = int(rng.integers(2, 7)), float(rng.choice([90, 150, 200]))
-        seconds = min(seconds, 120.0) if style == "meeting" else seconds
-        yield style, conversation(corpus, 1000 + k, [so, ls, so + ls][k % 3], speakers, seconds, style)
-    for k in range(36):
-        yield "table", conversation(corpus, 2000 + k, [so, ls, so + ls][k % 3], int(rng.integers(2, 6)), 60.0, "table")
-    for k in range(18):
-        yield "phone", conversation(corpus, 3000 + k, [so, ls, so + ls][k % 3], int(rng.integers(2, 5)), 90.0, "phone")
-    for k in range(18):
-        yield "long", conversation(corpus, 4000 + k, [so, ls][k % 2], 6, 672.0, "long")
+    """(style, conversation) from the dev split at three speeds, by turns of either half of its speakers"""
+    voices = []
+    for half in (0, 1):
+        so, ls = (corpus.voices("dev", name, (0, 1, 2), half) for name in ("speechocean", "librispeech"))
+        voices.append([so, ls, so + ls])
+    for number, (style, (count, least, most, lengths)) in enumerate(TUNING.items()):
+        rng = np.random.default_rng([7, number])
+        for k in range(count):
+            of, speakers = voices[k % 2][k // 2 % (2 if style == "long" else 3)], int(rng.integers(least, most + 1))
+            yield style, conversation(corpus, 1000 * number + 20000 + k, of, speakers, float(rng.choice(lengths)), style)
 
 
 def every_nth(conversations, nth):
-    """(name, style, conversation) of every n-th of each style"""
+    """(name, style, conversation) of every n-th pair of each style"""
     of = collections.Counter()
-    for k, (style, made) in enumerate(conversations):
-        if of[style] % nth == 0:
-            yield f"{style}{k:03}", style, made
+    for style, made in conversations:
+        if of[style] // 2 % nth == 0:
+            yield f"{style}{of[style]:03}", style, made
         of[style] += 1
 
 

@@ -2,7 +2,7 @@
 """Everything the tracker needs, for a new model: fit_tracker.py MODEL CONVERSATIONS DATA OUT.safetensors
         [--keys KEYS.json] [--name NAME] [--licence TEXT] [--seconds 400] [--every 3] [--real NAME ...]
 
-CONVERSATIONS was written by conversations.py (train, dev); of each style every third is taken. Encodes them, and of those of
+CONVERSATIONS was written by conversations.py (train, dev); of each style every third pair is taken. Encodes them, and of those of
 dev a copy each at 48 kHz and 16 bits, so that no number is chosen that tells a copy otherwise; makes the
 tracker's tensors (tracker_backend.py), tunes its numbers and calibrates its scores (tune_tracker.py, calibrate_voices.py), and stamps
 all of it, with KEYS.json (the numbers to start from; model_id, licence, unless --name gives others), onto MODEL. --real names recordings of
@@ -36,14 +36,14 @@ def link(source, name, folder, as_name):
 
 
 def choose(source, folder, every):
-    """links to every so-manieth conversation of each style"""
+    """links to every so-manieth pair of conversations of each style"""
     os.makedirs(folder, exist_ok=True)
     styles = {}
     for name in sorted(os.listdir(source)):
         if name.endswith(".rttm"):
             styles.setdefault(re.sub(r"\d+$", "", name[:-5]), []).append(name[:-5])
     for names in styles.values():
-        for name in names[::every]:
+        for name in sum((names[k : k + 2] for k in range(0, len(names), 2 * every)), []):
             link(source, name, folder, name)
 
 
