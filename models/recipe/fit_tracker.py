@@ -101,7 +101,7 @@ if __name__ == "__main__":
         named, chosen.keys = {**merge(chosen.keys), "model_id": chosen.name, "licence": chosen.licence}, os.path.join(work, "keys.json")
         with open(chosen.keys, "w") as file:
             json.dump(named, file)
-    run(sys.executable, os.path.join(HERE, "tracker_backend.py"), train, backend, length)
+    run(sys.executable, os.path.join(HERE, "tracker_backend.py"), train, dev, backend, length)
     run(sys.executable, os.path.join(HERE, "calibrate_voices.py"), rill, chosen.model, chosen.data, voices)
     run(sys.executable, stamp, chosen.model, chosen.out, chosen.keys, length, voices, backend)
     run(sys.executable, os.path.join(HERE, "tune_tracker.py"), tracker, chosen.out, dev, tuned, "--seconds", chosen.seconds)

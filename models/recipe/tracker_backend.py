@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: MIT
-"""Makes the tracker's tensors for a model: tracker_backend.py TRAIN OUT.npz OUT.json
+"""Makes the tracker's tensors for a model: tracker_backend.py TRAIN DEV OUT.npz OUT.json
 
-TRAIN is a folder of conversations of the train split (conversations.py) with their steps beside them, NAME.steps and
-NAME.rttm (cached_tracker encode). Needs numpy, scipy.
+TRAIN and DEV are folders of conversations of the train and the dev split (conversations.py) with their steps beside them,
+NAME.steps and NAME.rttm (cached_tracker encode). Needs numpy, scipy.
 
 The conversations are encoded as they would be heard, context and all. Steps at least
 0.3 s into a turn of one speaker alone give
   W   scatter of steps around their speaker's mean,
   B   scatter of speakers around their conversation's mean (noise of the means taken off),
   C   scatter of the conversations' means: rooms, noises, microphones.
-OUT.json receives the usual length of a mean of embeddings. The projection makes W the identity and B diagonal, where B is
-largest; what is kept of C is its diagonal there."""
+Those of TRAIN say which directions tell speakers apart: the projection makes W + RIDGE and B diagonal, where B is largest. How far
+they do they must not say: the network has learned these speakers by heart, and takes them further apart than any it has not
+heard. So what DEV's speakers differ by is the measure: steps are scaled so that DEV's W has a diagonal of ones, and B's
+diagonal is scale · (TRAIN's)^power, the two numbers by least squares of logarithms on DEV's. Of C its sum is kept, as a share of
+B's: direction by direction it is known too badly.
+OUT.json receives the usual length of a mean of embeddings."""
 import json
 import sys
 
@@ -19,7 +23,8 @@ from scipy.linalg import eigh
 
 from cached_steps import folder
 
-DIM = 96  # directions kept, of those that tell speakers apart best
+DIM = 96  # directions kept at most, of those that tell speakers apart best
+RIDGE = 1.0  # added to W's diagonal, as a share of its mean: W of speakers known by heart is small where others' is not
 
 
 def truth(turns, steps, step_seconds):
@@ -58,7 +63,8 @@ def seconds_scatter(embeddings, who, chunk=25, skip=10):
     return scatter, freedom
 
 
-def backend(conversations):
+def scatters(conversations):
+    """W, B, C; the conversations' means' mean, and the mean length of a mean"""
     within, steps_count, second, second_count, means, lengths = 0, 0, 0, 0, [], []
     for of in conversations:
         e, logits = of.embeddings, of.speech
@@ -94,21 +100,33 @@ def backend(conversations):
     between = scatter / freedom - second * np.mean(np.concatenate([v for _, v in means]))
     rooms = centres - centres.mean(0)
     rooms = rooms.T @ rooms / (len(rooms) - 1) - between * np.mean([1 / len(m) for m, _ in means])
-    value, vector = eigh(between, within)
-    order = np.argsort(-value)[:DIM]
-    vector = vector[:, order]
-    keys = {"tracker": {"pooled_length": round(float(np.mean(lengths)), 4)}}
+    return within, between, rooms, centres.mean(0), float(np.mean(lengths))
+
+
+def backend(train, dev):
+    within, between, _, mean, length = scatters(train)
+    unseen_within, unseen_between, unseen_rooms, _, _ = scatters(dev)
+    value, vector = eigh(between, within + RIDGE * np.trace(within) / len(within) * np.eye(len(within)))
+    order = [d for d in np.argsort(-value)[:DIM] if value[d] > 1e-3 * value.max()]  # few speakers span few directions
+    value, vector = value[order], vector[:, order]
+    vector = vector / np.sqrt(np.diag(vector.T @ unseen_within @ vector))
+    unseen = np.maximum(np.diag(vector.T @ unseen_between @ vector), 0.02)
+    power, scale = np.polyfit(np.log(value), np.log(unseen), 1)
+    spread = np.exp(scale) * value**power
+    share = max(np.trace(vector.T @ unseen_rooms @ vector) / spread.sum(), 0.01)
+    print(f"tracker_backend: dev's speakers differ by {np.exp(scale):.3f} · (train's)^{power:.3f}, rooms by {share:.3f} of that")
+    keys = {"tracker": {"pooled_length": round(length, 4)}}
     return keys, {
         "tracker.projection": vector.T,
-        "tracker.mean": centres.mean(0),
-        "tracker.between": np.maximum(value[order], 1e-4),
-        "tracker.room": np.maximum(np.diag(vector.T @ rooms @ vector), 1e-5),
+        "tracker.mean": mean,
+        "tracker.between": spread,
+        "tracker.room": share * spread,
     }
 
 
 if __name__ == "__main__":
-    source, out, out_keys = sys.argv[1:]
-    keys, tensors = backend(folder(source))
+    train, dev, out, out_keys = sys.argv[1:]
+    keys, tensors = backend(folder(train), folder(dev))
     with open(out_keys, "w") as file:
         json.dump(keys, file)
     np.savez(out, **{name: np.ascontiguousarray(x, np.float32) for name, x in tensors.items()})
