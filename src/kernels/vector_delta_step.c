@@ -37,7 +37,7 @@ INLINE void delta_read(size_t columns, size_t sets, const delta_step *b, size_t 
     size_t d = 0;
     for (; d + sets <= b->rows; d += sets)
         for (size_t i = 0; i < sets; i++, S += b->stride) {
-            const vector erase = splat(b->erase[d + i]), query = splat(b->query[d + i]);
+            const vector erase = splat_at(b->erase + d + i), query = splat_at(b->query + d + i);
             for (size_t c = 0; c < columns; c++) {
                 if (columns > 4) __builtin_prefetch(S + c * lanes + fetch_ahead, 1);
                 const vector s = apart(load_up_to(S + c * lanes, width));
@@ -68,7 +68,7 @@ INLINE void delta_write(size_t columns, bool decayed, const delta_step *b, size_
         if (b->fetches && columns >= 4)
             for (size_t c = 0; c < columns; c++)
                 __builtin_prefetch(b->S + (2 * b->rows - 1 - d) * b->stride + m + c * lanes, 1);
-        const vector key = splat(b->key[d]), decay = splat(decayed ? b->decay[d * b->decay_stride] : 1);
+        const vector key = splat_at(b->key + d), decay = splat(decayed ? b->decay[d * b->decay_stride] : 1);
         for (size_t c = 0; c < columns; c++) {
             vector s = load_up_to(S + c * lanes, width);
             if (decayed) s = product_of(decay, s);
