@@ -60,7 +60,8 @@ static double cosine(const float *a, const float *b) {
     return ab / sqrt(aa * bb);
 }
 
-/* What a chain makes of samples, and of the first ten seconds of them again, in steps: value [steps][dim]. */
+/* What a chain makes of samples, and of their first heard_again_seconds again, in steps: value [steps][dim].
+ */
 struct hearing {
     float *value, *logit;
     size_t steps, before; /* all; those complete before it is heard again */
@@ -81,7 +82,7 @@ static struct hearing heard_twice(unsigned sample_rate_hz, size_t count, const f
     void *state = aligned_alloc(RILL_STATE_ALIGNMENT, rill_chain_size(&chain));
     size_t most = (size_t)(2 * (double)count / sample_rate_hz * info->steps_per_second) + 2;
     struct hearing hearing = {calloc(most * dim, sizeof(float)), calloc(most, sizeof(float)), 0, 0};
-    size_t beginning = (size_t)sample_rate_hz * 10;
+    size_t beginning = (size_t)(sample_rate_hz * info->heard_again_seconds);
     rill_chain_init(&chain, state);
     hear(&hearing, &chain, state, count, samples);
     hearing.before = hearing.steps;
@@ -102,7 +103,10 @@ static double mean_of(const struct hearing *hearing, double *mean) {
     for (size_t t = 0; t < hearing->steps; t++) {
         double start = (double)t / info->steps_per_second;
         double probability = 1 / (1 + exp(-(double)hearing->logit[t]));
-        double share = t >= hearing->before ? 2. / 3 : start < 10 ? 1. / 3 : 1;
+        double share = info->heard_again_seconds == 0      ? 1
+                       : t >= hearing->before              ? 2. / 3
+                       : start < info->heard_again_seconds ? 1. / 3
+                                                           : 1;
         if (start < info->skipped_start_seconds) continue;
         if (t < hearing->before) seconds += probability / info->steps_per_second;
         for (size_t i = 0; i < dim; i++) mean[i] += share * probability * (double)hearing->value[t * dim + i];
@@ -169,7 +173,7 @@ Test(embedder, blocks_of_any_size_give_the_same_bits) {
     }
 }
 
-Test(embedder, ten_seconds_are_heard_again) {
+static void expect_definition_of_voices(void) {
     const double seconds[] = {0.5, 9.99, 10, 12.5};
     for (size_t i = 0; i < 8; i++) {
         unsigned rate = i < 4 ? 16000 : 44100;
@@ -181,6 +185,34 @@ Test(embedder, ten_seconds_are_heard_again) {
         free(hearing.logit);
         free(samples);
     }
+}
+
+Test(embedder, the_beginning_is_heard_again) {
+    cr_assert_eq(info->heard_again_seconds, 10);
+    expect_definition_of_voices();
+}
+
+Test(embedder, nothing_is_heard_again_where_the_model_does_not_say_so) {
+    static const char key[] = "\"heard_again_seconds\"";
+    FILE *file = fopen(RILL_MODEL, "rb");
+    cr_assert(file && fseek(file, 0, SEEK_END) == 0);
+    size_t size = (size_t)ftell(file), at = 0;
+    char *bytes = malloc(size);
+    rewind(file);
+    cr_assert_eq(fread(bytes, 1, size, file), size);
+    fclose(file);
+    while (at + sizeof key < size && memcmp(bytes + at, key, sizeof key - 1) != 0) at++;
+    bytes[at + 1] = 'n'; /* another key, which no one reads */
+    rill_error why = {""};
+    rill_model *shipped = model;
+    cr_assert_eq(rill_model_from_memory("once", bytes, size, &model, &why), RILL_OK, "%s", why.message);
+    info = rill_model_get_info(model);
+    cr_assert_eq(info->heard_again_seconds, 0);
+    expect_definition_of_voices();
+    rill_model_close(model);
+    model = shipped;
+    info = rill_model_get_info(model);
+    free(bytes);
 }
 
 Test(embedder, the_rate_hardly_matters) {

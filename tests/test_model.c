@@ -20,6 +20,7 @@ Test(model, the_shipped_one_says_what_it_is) {
     cr_assert(info->feed_forward_dim == 448 && info->convolution_kernel == 9 && info->embedding_dim == 192);
     cr_assert(info->normalizer_epsilon == 1e-6 && info->norm_epsilon == 1e-5);
     cr_assert_eq(info->skipped_start_seconds, 0.3);
+    cr_assert_eq(info->heard_again_seconds, 10);
     cr_assert_eq(info->parameters, 2275552);
     cr_assert(info->has_overlap);
     cr_assert(info->weights_size > 2200000 && info->weights_size < 2500000); /* int8 */

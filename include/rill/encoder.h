@@ -35,6 +35,7 @@ typedef struct rill_model_info {
     double normalizer_epsilon, norm_epsilon;
     /* pooling of a segment: mean of the steps' embeddings weighted by speech probability */
     double skipped_start_seconds;
+    double heard_again_seconds; /* of a segment's beginning that are heard again at its end */
     /* derived */
     size_t parameters;       /* weights, biases and decays of the network */
     size_t weights_size;     /* bytes of them as they are read, once a step */

@@ -137,6 +137,8 @@ rill_status rill_model_read_info(const char *name, const rill_safetensors *file,
     info->skipped_start_seconds = 0.3;
     if (rill_safetensors_text(file, "skipped_start_seconds"))
         info->skipped_start_seconds = read_number(&from, "skipped_start_seconds", 0, 60);
+    if (rill_safetensors_text(file, "heard_again_seconds"))
+        info->heard_again_seconds = read_number(&from, "heard_again_seconds", 0, 60);
     if (from.status == RILL_OK) from.status = check_relations(&from, info);
     if (from.status == RILL_OK) derive(info);
     return from.status;
