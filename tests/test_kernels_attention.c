@@ -71,8 +71,11 @@ typedef struct head_case {
 
 static head_case head_make(void) {
     head_case c = {.key_dim = odd_dim(), .value_dim = odd_dim(), .epsilon = 1e-6f, .scale = 0.3f};
-    c.normalize = random_below(2);
-    size_t length = random_below(random_below(3) ? 14 : 80), group = 1 + random_below(3) * random_below(2),
+    const bool tall = random_below(8) == 0; /* more decays than are prepared at a time */
+    if (tall) c.key_dim = 2040 + random_below(40), c.value_dim = 1 + random_below(5);
+    c.normalize = tall || random_below(2);
+    const size_t longest = tall ? 4 : random_below(3) ? 14 : 80;
+    size_t length = random_below(longest), group = 1 + random_below(3) * random_below(2),
            gap = random_below(5), heads = random_below(3) ? 1 : 1 + random_below(6);
     c.outputs = heads * group * c.value_dim;
     c.rows_q = heads * group * c.key_dim + gap;
@@ -83,7 +86,8 @@ static head_case head_make(void) {
     c.q = guarded_input(length * c.rows_q, low, 1);
     c.k = guarded_input(length * (heads * c.key_dim + gap), low, 1);
     c.v = guarded_input(length * (heads * c.value_dim + gap), -1, 1);
-    bool per_key = random_below(2), steady = random_below(3) == 0, none = random_below(4) == 0;
+    bool per_key = tall || random_below(2), steady = random_below(3) == 0,
+         none = !tall && random_below(4) == 0;
     size_t width = heads * (per_key ? c.key_dim : 1);
     c.g = guarded_input((steady ? 1 : length) * width, -3, 0);
     for (size_t i = 0; i < c.g.count; i++)
