@@ -154,16 +154,21 @@ def joined_by_voice(pieces, speakers):
     return [np.concatenate(mine)[: 60 * RATE] if mine else np.zeros(1, np.float32) for mine in voices]
 
 
+def make_warps(data, work, numbers, device):
+    """all that make_speed and teach_speed make of a speed, of every warp, on the device"""
+    left = [n for n in numbers if not os.path.exists(os.path.join(work, f"utterances.{n}.npy"))]
+    if left:
+        corpus, teacher = Corpus(data), Teacher().to(device)
+        rows = training_rows(corpus)
+        pieces = list(cut_utterances(corpus, rows, 0))
+        for number in left:
+            make_warp(corpus, rows, pieces, teacher, work, number, device)
+
+
 @torch.no_grad()
-def make_warp(data, work, number, device):
-    """all that make_speed and teach_speed make of a speed, of a warp, on the device"""
-    path = os.path.join(work, f"utterances.{number}.npy")
-    if os.path.exists(path):
-        return
+def make_warp(corpus, rows, pieces, teacher, work, number, device):
     torch.manual_seed(number)
-    corpus, rng = Corpus(data), np.random.default_rng([number, 3])
-    rows = training_rows(corpus)
-    pieces = list(cut_utterances(corpus, rows, 0))
+    rng = np.random.default_rng([number, 3])
     speaker, lengths = np.array([k for k, _ in pieces]), np.array([len(x) for _, x in pieces])
     warp = warps.Warp(number, len(rows))
     frames = np.maximum(1, (warp.lengths(lengths, speaker) - WINDOW) // HOP + 1)
@@ -196,9 +201,8 @@ def make_warp(data, work, number, device):
     with whole(os.path.join(work, f"speech.{number}.u8")) as file:
         mel = made[0].cpu().numpy()
         file.write(np.concatenate([heard(mel[a : a + n] * np.float32(STEP) + FLOOR) for a, n in zip(first, frames)]).astype(np.uint8).tobytes())
-    teacher = Teacher().to(device)
     keep(os.path.join(work, f"teacher.{number}.npy"), teacher.embed_all(joined_by_voice(zip(speaker, dry), len(rows)), at_once=64))
-    keep(path, np.stack([speaker, first, frames], 1))
+    keep(os.path.join(work, f"utterances.{number}.npy"), np.stack([speaker, first, frames], 1))
     print(f"prepare: warp {number}: {frames.sum()} frames", flush=True)
 
 
@@ -276,8 +280,7 @@ def main():
         with ProcessPoolExecutor(2) as pool:
             for make in (make_speed, teach_speed):
                 list(pool.map(make, [(data, work, speed) for speed in range(speeds)]))
-        for number in range(speeds, arguments.voices):
-            make_warp(data, work, number, arguments.device)
+        make_warps(data, work, range(speeds, arguments.voices), arguments.device)
     except BrokenProcessPool:
         raise SystemExit("prepare: a process was killed, most likely for want of memory; started again, it goes on") from None
 
