@@ -60,8 +60,7 @@ static double cosine(const float *a, const float *b) {
     return ab / sqrt(aa * bb);
 }
 
-/* What a chain makes of samples, and of their first heard_again_seconds again, in steps: value [steps][dim].
- */
+/* What a chain makes of samples, and of their first heard_again_seconds again: value [steps][dim]. */
 struct hearing {
     float *value, *logit;
     size_t steps, before; /* all; those complete before it is heard again */
@@ -103,12 +102,10 @@ static double mean_of(const struct hearing *hearing, double *mean) {
     for (size_t t = 0; t < hearing->steps; t++) {
         double start = (double)t / info->steps_per_second;
         double probability = 1 / (1 + exp(-(double)hearing->logit[t]));
-        double share = info->heard_again_seconds == 0      ? 1
-                       : t >= hearing->before              ? 2. / 3
-                       : start < info->heard_again_seconds ? 1. / 3
-                                                           : 1;
+        bool again = t >= hearing->before && info->heard_again_seconds > 0;
+        double share = again ? 2. / 3 : start < info->heard_again_seconds ? 1. / 3 : 1;
         if (start < info->skipped_start_seconds) continue;
-        if (t < hearing->before) seconds += probability / info->steps_per_second;
+        if (!again) seconds += probability / info->steps_per_second;
         for (size_t i = 0; i < dim; i++) mean[i] += share * probability * (double)hearing->value[t * dim + i];
     }
     for (size_t i = 0; i < dim; i++) square += mean[i] * mean[i];

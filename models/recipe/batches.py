@@ -196,7 +196,7 @@ def mix(frames, steps, pieces, gain, levels, hiss, curve):
 
 
 def murmur(plan, layer, voices, count, least, most, length, rng):
-    """Plans voices in the background, all together least ... most dB below each voice's share of the speech's level."""
+    """Plans voices in the background, about as loud as each would be least ... most dB below the speech."""
     mine = voices.pick(count, rng)
     for voice in mine:
         plan.add(layer, voices.talk(voice, VERSIONS.index("room"), length, rng)[0], decibel(-rng.uniform(0, most - least)))
