@@ -100,6 +100,49 @@ Test(kernels_layers, packed_dense_agrees_with_the_definition_whatever_the_weight
     every_table(packed_dense_agrees, "packed_dense");
 }
 
+/* Rows of any size, one of zeros and one that is not finite, side by side. */
+static void packed_rows_stand_alone(const rill_kernels *reference, const rill_kernels *kernels) {
+    enum { COUNT = 18, INPUTS = 700, OUTPUTS = 40 };
+    rill_packed_dense layer = {.inputs = INPUTS, .outputs = OUTPUTS, .type = RILL_WEIGHTS_I8};
+    guarded_floats x = guarded_input(COUNT * INPUTS, -2, 2), b = guarded_input(OUTPUTS, 0, 0);
+    guarded_floats scales = guarded_input(OUTPUTS, 1e-3, 1e-2);
+    guarded_floats y = guarded_output(COUNT * OUTPUTS), want = guarded_output(COUNT * OUTPUTS);
+    unsigned char *weights = malloc(INPUTS * OUTPUTS);
+    for (size_t i = 0; i < INPUTS * OUTPUTS; i++) random_weight(RILL_WEIGHTS_I8, 1, weights + i);
+    uint32_t *words = packed_words(&layer, weights);
+    layer.words = words, layer.bias = b.data, layer.scales = scales.data;
+    const size_t zeros = 3, bad = 5, bad_place = random_below(INPUTS);
+    for (size_t i = 0; i < x.count; i++) x.data[i] *= ldexpf(1, (int)(i / INPUTS) * 11 - 90); /* … 2⁹⁷ */
+    memset(x.data + zeros * INPUTS, 0, INPUTS * sizeof *x.data);
+    const float not_finite[] = {NAN, INFINITY, -INFINITY};
+    x.data[bad * INPUTS + bad_place] = not_finite[random_below(3)];
+    kernels->packed_dense(COUNT, &layer, x.data, y.data);
+    reference->packed_dense(COUNT, &layer, x.data, want.data);
+    for (size_t i = 0; i < COUNT * OUTPUTS; i++) {
+        const size_t o = i % OUTPUTS, n = i / OUTPUTS;
+        if (n == bad) {
+            const bool heard = weights[o * INPUTS + bad_place] != 0;
+            cr_assert(!isfinite(y.data[i]) || !heard, "%s [%zu]: %g", kernels->name, i, (double)y.data[i]);
+            continue;
+        }
+        double magnitude = 0;
+        for (size_t j = 0; j < INPUTS; j++)
+            magnitude += fabs((double)scales.data[o] * (signed char)weights[o * INPUTS + j] *
+                              (double)x.data[n * INPUTS + j]);
+        near(kernels, "packed_dense", i, y.data[i], want.data[i], (INPUTS + 5) * U * magnitude);
+    }
+    guarded_free(&y);
+    guarded_free(&want);
+    guarded_free(&x);
+    guarded_free(&b);
+    guarded_free(&scales);
+    free(weights), free(words);
+}
+
+Test(kernels_layers, packed_rows_are_of_any_size_and_do_not_spoil_each_other) {
+    every_table(packed_rows_stand_alone, "packed_dense");
+}
+
 /* The mean is off by δ ≤ (n + 1) u mean|x|, each centred value by δ and a rounding, the deviation relatively
  * by (n + 4) u and, in second order, δ². */
 static void layer_norm_agrees(const rill_kernels *reference, const rill_kernels *kernels) {

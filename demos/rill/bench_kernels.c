@@ -123,7 +123,15 @@ static void make_plan(const struct numbers *dims, const struct numbers *lengths,
                                         .length = streams[i]});
 }
 
+/* A table that differs from the one before in its dense layers alone is no other to attention. */
+static size_t tables_of_attention(const struct kernels_bench *bench) {
+    size_t count = bench->tables_count;
+    while (count > 1 && bench->tables[count - 1]->recurrent == bench->tables[count - 2]->recurrent) count--;
+    return count;
+}
+
 static int run_plan(struct kernels_bench *bench, const struct plan *plan) {
+    const size_t all = bench->tables_count, of_attention = tables_of_attention(bench);
     int code = EXIT_DONE;
     for (size_t i = 0; i < plan->count && code == EXIT_DONE; i++) {
         const struct planned_race *race = &plan->races[i];
@@ -131,6 +139,7 @@ static int run_plan(struct kernels_bench *bench, const struct plan *plan) {
         snprintf(now, sizeof now, "%s %s, %zu dimensions, length %zu", race->what,
                  race->rule_name ? race->rule_name : "", race->dim, race->length);
         bench_output_progress(&bench->output, i, plan->count, now);
+        bench->tables_count = race->run == race_encoder ? all : of_attention;
         code = race->run(bench, race);
         if (code == EXIT_DONE && bench->output.failed) code = EXIT_OUTPUT;
     }

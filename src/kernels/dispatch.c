@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Which table runs here. */
+#ifdef __linux__
+#define _DEFAULT_SOURCE /* syscall */
+#endif
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +11,13 @@
 
 #include "kernels/kernels.h"
 #include "kernels/tables.h"
+
+#if defined(RILL_HAS_AVX512) && defined(__linux__)
+#define RILL_HAS_AMX
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 static bool always(void) {
     return true;
@@ -27,6 +37,17 @@ static bool has_avx512(void) {
 }
 #endif
 
+#ifdef RILL_HAS_AMX
+/* The registers of tiles are 8 KiB, which Linux keeps for the threads of a process once it has asked
+ * (Documentation/arch/x86/xstate.rst). */
+static bool has_amx(void) {
+    enum { request_permission = 0x1023, tile_data = 18, amx_tile = 1 << 24, amx_int8 = 1 << 25 };
+    unsigned a, b, c, d;
+    return has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & amx_tile) && (d & amx_int8) &&
+           syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+#endif
+
 /* From slow to fast: the last one that runs here is the best. */
 static const struct {
     const rill_kernels *table;
@@ -41,6 +62,9 @@ static const struct {
 #endif
 #ifdef RILL_HAS_AVX512
     {&rill_kernels_avx512, has_avx512},
+#endif
+#ifdef RILL_HAS_AMX
+    {&rill_kernels_amx, has_amx},
 #endif
 };
 

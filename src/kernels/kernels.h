@@ -108,7 +108,9 @@ typedef struct rill_kernels {
     void (*dense)(size_t count, size_t inputs, size_t outputs, const float *x, const float *weight,
                   const float *bias, float *y);
 
-    /* y[n][o] = bias[o] + scales[o] Σ_i weight[o][i] x[n][i]; x [count][inputs], y [count][outputs] */
+    /* y[n][o] = bias[o] + scales[o] Σ_i weight[o][i] x[n][i]; x [count][inputs], y [count][outputs]. With
+     * int8 weights, x may be rounded by 2⁻³⁰ of the largest of its row (by 2⁻¹²⁷ where all are tiny), and a
+     * row that is not finite gives NaN. */
     void (*packed_dense)(size_t count, const rill_packed_dense *layer, const float *x, float *y);
 
     /* y = (x − mean) / √(variance + epsilon) · weight + bias over each row of dim; x, y [count][dim]; y may
