@@ -165,12 +165,16 @@ INLINE float sum(vector v) {
 
 /* exp(x) = 2ⁿ exp(r), n = round(x / ln 2), |r| ≤ ln 2 / 2: exp(r) = 1 + r + r² p(r) with p the minimax
  * polynomial of degree 4 (relative error 3e-9). Adding 1.5 · 2²³ rounds to an integer and leaves it in the
- * low bits. 2ⁿ is applied in two halves, so that subnormal results round once and those above FLT_MAX become
- * ∞. A NaN fails both comparisons and stays NaN. */
+ * low bits. Without an instruction for it, 2ⁿ is applied in two halves, so that subnormal results round once
+ * and those above FLT_MAX become ∞. A NaN fails both comparisons and stays NaN. */
 INLINE vector exponential(vector x) {
     const vector magic = splat(12582912.0f);
+#ifdef __AVX512F__ /* of a NaN and another, the second is taken */
+    x = (vector)_mm512_max_ps((__m512)splat(-104.0f), _mm512_min_ps((__m512)splat(89.0f), (__m512)x));
+#else
     x = choose(x > splat(89.0f), splat(89.0f), x);
     x = choose(x < splat(-104.0f), splat(-104.0f), x);
+#endif
     vector shifted = x * splat(1.44269504f) + magic;
     vector n = shifted - magic;
     vector r = x - n * splat(0.693359375f) + n * splat(2.12194440e-4f);
@@ -180,11 +184,15 @@ INLINE vector exponential(vector x) {
     p = p * r + splat(0x1.555492p-3f);
     p = p * r + splat(0x1.fffffcp-2f);
     p = (p * r) * r + r + splat(1.0f);
+#ifdef __AVX512F__ /* p · 2ⁿ, rounded once */
+    return (vector)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
     bits exponent = (bits)shifted - (bits)magic;
     bits half = (bits)((integers)exponent >> 1);
     vector scale_low = (vector)((half + 127) << 23);
     vector scale_high = (vector)((exponent - half + 127) << 23);
     return p * scale_low * scale_high;
+#endif
 }
 
 #endif
