@@ -43,8 +43,8 @@ static bool has_avx512(void) {
 static bool has_amx(void) {
     enum { request_permission = 0x1023, tile_data = 18, amx_tile = 1 << 24, amx_int8 = 1 << 25 };
     unsigned a, b, c, d;
-    return has_avx512() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & amx_tile) && (d & amx_int8) &&
-           syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+    return has_avx512() && __builtin_cpu_supports("avx512vnni") && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
+           (d & amx_tile) && (d & amx_int8) && syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 }
 #endif
 

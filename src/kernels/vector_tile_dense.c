@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Dense layers from int8 weights (kernels.h), of several frames, by products of tiles of bytes (Intel AMX):
- * packed weights lie as those take them. A row of x is rounded to 30 bits of its largest and told by four
- * digits,
+/* Dense layers from int8 weights (kernels.h) by products of bytes, and of several frames by those of tiles of
+ * bytes (Intel AMX): packed weights lie as these take them. A row of x is rounded to 30 bits of its largest
+ * and told by four digits,
  *
  *     x = unit · (d₃ 2²⁴ + d₂ 2¹⁶ + d₁ 2⁸ + d₀),  −128 ≤ d < 128,
  *
@@ -11,6 +11,7 @@
 
 #ifdef __AVX512F__
 #define TILES_TARGET __attribute__((target("amx-tile,amx-int8")))
+#define BYTES_TARGET __attribute__((target("avx512vnni")))
 
 enum {
     byte_digits = 4,
@@ -40,7 +41,8 @@ INLINE uint32_t largest_exponent(size_t inputs, const float *x) {
     return (uint32_t)_mm512_reduce_max_epi32(largest) >> 23;
 }
 
-static void find_digits(size_t inputs, const float *x, size_t f, byte_rows *rows) {
+/* Row f of them; excess: 0x80808080 where bytes shall be 128 more than the digits, else 0 */
+static void find_digits(size_t inputs, const float *x, size_t f, uint32_t excess, byte_rows *rows) {
     const uint32_t found = largest_exponent(inputs, x), exponent = found < 30 ? 30 : found;
     const vector in_units = splat(power_of_two(283 - exponent)); /* the largest: 2²⁹ … 2³⁰ */
     rows->unit[f] = found == 255 ? __builtin_nanf("") : power_of_two(exponent - 29);
@@ -49,8 +51,7 @@ static void find_digits(size_t inputs, const float *x, size_t f, byte_rows *rows
     const __m512i together = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     for (size_t i = 0; i < inputs; i += lanes) {
         const vector v = load_up_to(x + i, inputs - i) * in_units;
-        /* bytes of the sum are 128 more than the digits */
-        const bits units = ((bits)_mm512_cvtps_epi32((__m512)v) + 0x80808080u) ^ 0x80808080u;
+        const bits units = ((bits)_mm512_cvtps_epi32((__m512)v) + 0x80808080u) ^ 0x80808080u ^ excess;
         int8_t digits[byte_digits][lanes];
         const __m512i shuffled = _mm512_shuffle_epi8((__m512i)units, by_digit);
         _mm512_storeu_si512(digits, _mm512_permutexvar_epi32(together, shuffled));
@@ -157,9 +158,51 @@ TILES_TARGET static void byte_tiles(const byte_call *call, const byte_rows *rows
     _tile_release();
 }
 
-/* One frame is bound by reading the weights. */
+/* One frame by products of bytes, four a lane (VNNI, which what has AMX has). Those take digits 128 more than
+ * they are, so that 128 Σ weights go from the sums in the end. What bounds them is reading the weights, which
+ * are fetched ahead, in a model even beyond the end of a layer. */
+BYTES_TARGET static void byte_products(const byte_call *call, const byte_rows *rows) {
+    enum { wide = RILL_PACKED_COLUMNS / lanes, ahead = 4096 };
+    const rill_packed_dense *layer = call->layer;
+    const size_t block_words = (layer->inputs + 3) / 4 * RILL_PACKED_COLUMNS;
+    const __m512i excess = _mm512_set1_epi8((char)128);
+    byte_sums sums[wide];
+    for (size_t o = 0; o < layer->outputs; o += RILL_PACKED_COLUMNS) {
+        const uint32_t *words = call->words + o / RILL_PACKED_COLUMNS * block_words;
+        __m512i sum[byte_digits][wide], more[wide];
+        UNROLL
+        for (size_t c = 0; c < wide; c++) more[c] = _mm512_setzero_si512();
+        UNROLL
+        for (size_t k = 0; k < byte_digits; k++) UNROLL
+        for (size_t c = 0; c < wide; c++) sum[k][c] = _mm512_setzero_si512();
+        for (size_t i = 0; i < call->inputs; i += 4, words += RILL_PACKED_COLUMNS) {
+            __m512i word[wide];
+            UNROLL
+            for (size_t c = 0; c < wide; c++) {
+                __builtin_prefetch((const void *)((uintptr_t)(words + c * lanes) + ahead));
+                word[c] = _mm512_loadu_si512(words + c * lanes);
+                more[c] = _mm512_dpbusd_epi32(more[c], excess, word[c]);
+            }
+            UNROLL
+            for (size_t k = 0; k < byte_digits; k++) {
+                int32_t digit;
+                memcpy(&digit, rows->digits[i / byte_columns][k][0] + i % byte_columns, sizeof digit);
+                UNROLL
+                for (size_t c = 0; c < wide; c++)
+                    sum[k][c] = _mm512_dpbusd_epi32(sum[k][c], _mm512_set1_epi32(digit), word[c]);
+            }
+        }
+        UNROLL
+        for (size_t k = 0; k < byte_digits; k++) UNROLL
+        for (size_t c = 0; c < wide; c++)
+            _mm512_storeu_si512(sums[c][k][0], _mm512_sub_epi32(sum[k][c], more[c]));
+        for (size_t c = 0; c < wide && o + c * lanes < layer->outputs; c++)
+            finish_bytes(call, rows, sums[c], o + c * lanes);
+    }
+}
+
 static void byte_dense(size_t count, const rill_packed_dense *layer, const float *x, float *y) {
-    if (layer->type != RILL_WEIGHTS_I8 || count == 1) {
+    if (layer->type != RILL_WEIGHTS_I8) {
         packed_dense(count, layer, x, y);
         return;
     }
@@ -169,7 +212,8 @@ static void byte_dense(size_t count, const rill_packed_dense *layer, const float
         for (size_t i = 0, inputs; i < layer->inputs; i += inputs) {
             inputs = layer->inputs - i < byte_inputs ? layer->inputs - i : byte_inputs;
             for (size_t f = 0; f < frames; f++)
-                find_digits(inputs, x + (done + f) * layer->inputs + i, f, &rows);
+                find_digits(inputs, x + (done + f) * layer->inputs + i, f, frames == 1 ? 0x80808080u : 0,
+                            &rows);
             const byte_call call = {.frames = frames,
                                     .inputs = inputs,
                                     .layer = layer,
@@ -177,7 +221,10 @@ static void byte_dense(size_t count, const rill_packed_dense *layer, const float
                                     .first = i == 0,
                                     .last = i + inputs == layer->inputs,
                                     .y = y + done * layer->outputs};
-            byte_tiles(&call, &rows);
+            if (frames == 1)
+                byte_products(&call, &rows);
+            else
+                byte_tiles(&call, &rows);
         }
     }
 }
