@@ -66,10 +66,10 @@ const char *const figure_columns[] = {"bench",
                                       NULL};
 
 const char figure_heading[] =
-    "what           rule        kernels    dim length thr ns/token/head      GFLOP/s  of the limit";
+    "what           rule        kernels     dim length thr ns/token/head      GFLOP/s  of the limit";
 
 void figure_line(const json_t *row) {
-    printf("%-14s %-11s %-9s %4.0f %6.0f %2.0f %10.1f ±%3.0f%% ", json_member_text(row, "what"),
+    printf("%-14s %-11s %-10s %4.0f %6.0f %2.0f %10.1f ±%3.0f%% ", json_member_text(row, "what"),
            json_member_text(row, "rule"), json_member_text(row, "kernels"), json_member(row, "key_dim"),
            json_member(row, "length"), json_member(row, "threads"), json_member(row, "ns_per_token_head"),
            100 * json_member(row, "spread"));

@@ -35,6 +35,10 @@ static bool has_avx512(void) {
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
            __builtin_cpu_supports("fma");
 }
+
+static bool has_avx512vnni(void) {
+    return has_avx512() && __builtin_cpu_supports("avx512vnni");
+}
 #endif
 
 #ifdef RILL_HAS_AMX
@@ -43,8 +47,8 @@ static bool has_avx512(void) {
 static bool has_amx(void) {
     enum { request_permission = 0x1023, tile_data = 18, amx_tile = 1 << 24, amx_int8 = 1 << 25 };
     unsigned a, b, c, d;
-    return has_avx512() && __builtin_cpu_supports("avx512vnni") && __get_cpuid_count(7, 0, &a, &b, &c, &d) &&
-           (d & amx_tile) && (d & amx_int8) && syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+    return has_avx512vnni() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & amx_tile) && (d & amx_int8) &&
+           syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
 }
 #endif
 
@@ -61,7 +65,7 @@ static const struct {
     {&rill_kernels_avx2, has_avx2},
 #endif
 #ifdef RILL_HAS_AVX512
-    {&rill_kernels_avx512, has_avx512},
+    {&rill_kernels_avx512, has_avx512}, {&rill_kernels_avx512vnni, has_avx512vnni},
 #endif
 #ifdef RILL_HAS_AMX
     {&rill_kernels_amx, has_amx},

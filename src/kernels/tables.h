@@ -12,6 +12,7 @@ extern const rill_kernels
 extern const rill_kernels rill_kernels_neon;   /* of 64-bit ARM, where it is the baseline: 32 registers */
 extern const rill_kernels rill_kernels_avx2;   /* with FMA */
 extern const rill_kernels rill_kernels_avx512; /* F, BW, DQ, VL */
-extern const rill_kernels rill_kernels_amx;    /* the same, and VNNI and AMX-INT8 */
+extern const rill_kernels rill_kernels_avx512vnni; /* the same, and VNNI */
+extern const rill_kernels rill_kernels_amx;        /* the same, and AMX-INT8 */
 
 #endif

@@ -11,7 +11,6 @@
 
 #ifdef __AVX512F__
 #define TILES_TARGET __attribute__((target("amx-tile,amx-int8")))
-#define BYTES_TARGET __attribute__((target("avx512vnni")))
 
 enum {
     byte_digits = 4,
@@ -69,6 +68,20 @@ typedef struct byte_call {
     float *y;
 } byte_call;
 
+/* y of up to 16 outputs of a row, from its sums of digits */
+INLINE void finish_row(const byte_call *call, float unit, const __m512i *sums_of, vector scale, vector bias,
+                       size_t width, float *y) {
+    vector digit[byte_digits];
+    UNROLL
+    for (size_t k = 0; k < byte_digits; k++) digit[k] = (vector)_mm512_cvtepi32_ps(sums_of[k]);
+    vector total =
+        (digit[3] * splat(0x1p24f) + digit[2] * splat(0x1p16f)) + (digit[1] * splat(0x1p8f) + digit[0]);
+    total *= splat(unit);
+    if (!call->first) total += load_up_to(y, width);
+    if (call->last) total = total * scale + bias;
+    store_up_to(y, width, total);
+}
+
 typedef int32_t byte_sums[byte_digits][byte_frames][lanes];
 
 /* y of 16 outputs from o on */
@@ -76,18 +89,11 @@ static void finish_bytes(const byte_call *call, const byte_rows *rows, byte_sums
     const size_t outputs = call->layer->outputs, width = outputs - o;
     const vector scale = load_up_to(call->layer->scales + o, width);
     const vector bias = load_up_to(call->layer->bias + o, width);
-    float *y = call->y + o;
-    for (size_t f = 0; f < call->frames; f++, y += outputs) {
-        vector digit[byte_digits];
+    for (size_t f = 0; f < call->frames; f++) {
+        __m512i sum[byte_digits];
         UNROLL
-        for (size_t k = 0; k < byte_digits; k++)
-            digit[k] = (vector)_mm512_cvtepi32_ps(_mm512_loadu_si512(sums[k][f]));
-        vector total =
-            (digit[3] * splat(0x1p24f) + digit[2] * splat(0x1p16f)) + (digit[1] * splat(0x1p8f) + digit[0]);
-        total *= splat(rows->unit[f]);
-        if (!call->first) total += load_up_to(y, width);
-        if (call->last) total = total * scale + bias;
-        store_up_to(y, width, total);
+        for (size_t k = 0; k < byte_digits; k++) sum[k] = _mm512_loadu_si512(sums[k][f]);
+        finish_row(call, rows->unit[f], sum, scale, bias, width, call->y + f * outputs + o);
     }
 }
 
@@ -158,30 +164,35 @@ TILES_TARGET static void byte_tiles(const byte_call *call, const byte_rows *rows
     _tile_release();
 }
 
-/* One frame by products of bytes, four a lane (VNNI, which what has AMX has). Those take digits 128 more than
- * they are, so that 128 Σ weights go from the sums in the end. What bounds them is reading the weights, which
- * are fetched ahead, in a model even beyond the end of a layer. */
-BYTES_TARGET static void byte_products(const byte_call *call, const byte_rows *rows) {
+/* sum + Σ of four products of bytes a lane; written so because gcc 12 copies sums to and fro. */
+INLINE __m512i add_products(__m512i sum_before, __m512i digits, __m512i weights) {
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum_before) : "v"(digits), "v"(weights));
+    return sum_before;
+}
+
+/* One frame by products of bytes, four a lane (VNNI, which what has AMX has, too). Those take digits 128 more
+ * than they are, so that 128 Σ weights go from the sums in the end. What bounds them is reading the weights,
+ * which are fetched ahead, in a model even beyond the end of a layer. */
+static void byte_products(const byte_call *call, const byte_rows *rows) {
     enum { wide = RILL_PACKED_COLUMNS / lanes, ahead = 4096 };
     const rill_packed_dense *layer = call->layer;
     const size_t block_words = (layer->inputs + 3) / 4 * RILL_PACKED_COLUMNS;
     const __m512i excess = _mm512_set1_epi8((char)128);
-    byte_sums sums[wide];
     for (size_t o = 0; o < layer->outputs; o += RILL_PACKED_COLUMNS) {
         const uint32_t *words = call->words + o / RILL_PACKED_COLUMNS * block_words;
-        __m512i sum[byte_digits][wide], more[wide];
+        __m512i sum[wide][byte_digits], more[wide];
         UNROLL
         for (size_t c = 0; c < wide; c++) more[c] = _mm512_setzero_si512();
         UNROLL
         for (size_t k = 0; k < byte_digits; k++) UNROLL
-        for (size_t c = 0; c < wide; c++) sum[k][c] = _mm512_setzero_si512();
+        for (size_t c = 0; c < wide; c++) sum[c][k] = _mm512_setzero_si512();
         for (size_t i = 0; i < call->inputs; i += 4, words += RILL_PACKED_COLUMNS) {
             __m512i word[wide];
             UNROLL
             for (size_t c = 0; c < wide; c++) {
                 __builtin_prefetch((const void *)((uintptr_t)(words + c * lanes) + ahead));
                 word[c] = _mm512_loadu_si512(words + c * lanes);
-                more[c] = _mm512_dpbusd_epi32(more[c], excess, word[c]);
+                more[c] = add_products(more[c], excess, word[c]);
             }
             UNROLL
             for (size_t k = 0; k < byte_digits; k++) {
@@ -189,23 +200,22 @@ BYTES_TARGET static void byte_products(const byte_call *call, const byte_rows *r
                 memcpy(&digit, rows->digits[i / byte_columns][k][0] + i % byte_columns, sizeof digit);
                 UNROLL
                 for (size_t c = 0; c < wide; c++)
-                    sum[k][c] = _mm512_dpbusd_epi32(sum[k][c], _mm512_set1_epi32(digit), word[c]);
+                    sum[c][k] = add_products(sum[c][k], _mm512_set1_epi32(digit), word[c]);
             }
         }
         UNROLL
-        for (size_t k = 0; k < byte_digits; k++) UNROLL
-        for (size_t c = 0; c < wide; c++)
-            _mm512_storeu_si512(sums[c][k][0], _mm512_sub_epi32(sum[k][c], more[c]));
-        for (size_t c = 0; c < wide && o + c * lanes < layer->outputs; c++)
-            finish_bytes(call, rows, sums[c], o + c * lanes);
+        for (size_t c = 0; c < wide; c++) {
+            const size_t at = o + c * lanes, width = layer->outputs - at;
+            if (at >= layer->outputs) continue;
+            UNROLL
+            for (size_t k = 0; k < byte_digits; k++) sum[c][k] = _mm512_sub_epi32(sum[c][k], more[c]);
+            finish_row(call, rows->unit[0], sum[c], load_up_to(layer->scales + at, width),
+                       load_up_to(layer->bias + at, width), width, call->y + at);
+        }
     }
 }
 
 static void byte_dense(size_t count, const rill_packed_dense *layer, const float *x, float *y) {
-    if (layer->type != RILL_WEIGHTS_I8) {
-        packed_dense(count, layer, x, y);
-        return;
-    }
     byte_rows rows;
     for (size_t done = 0, frames; done < count; done += frames) {
         frames = count - done < byte_frames ? count - done : byte_frames;
@@ -227,5 +237,14 @@ static void byte_dense(size_t count, const rill_packed_dense *layer, const float
                 byte_tiles(&call, &rows);
         }
     }
+}
+
+/* Several frames widen the weights once. */
+static void vnni_dense(size_t count, const rill_packed_dense *layer, const float *x, float *y) {
+    (layer->type == RILL_WEIGHTS_I8 && count == 1 ? byte_dense : packed_dense)(count, layer, x, y);
+}
+
+static void amx_dense(size_t count, const rill_packed_dense *layer, const float *x, float *y) {
+    (layer->type == RILL_WEIGHTS_I8 ? byte_dense : packed_dense)(count, layer, x, y);
 }
 #endif
