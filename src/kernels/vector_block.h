@@ -21,10 +21,12 @@ enum {
     tile_columns = 2, /* vectors */
     tile_width = tile_columns * lanes,
     tile_rows = many_registers ? 4 : 2,
-    panel_rows = 64, /* of S, whose queries and keys lie together */
+    panel_columns = many_registers ? 4 : 2, /* vectors */
+    panel_rows = 64,                        /* of S, whose queries and keys lie together */
     block_columns = 128,
     block_steps = 32, /* half as many for more rows or columns: 8 KiB of queries, of keys, of values */
-    prepared = 4      /* vectors of rows at a time: their sums do not wait for one another */
+    line_floats = 64 / sizeof(float),
+    prepared = 4 /* vectors of rows at a time: their sums do not wait for one another */
 };
 
 static const float decay_least = 0x1p-16f, log_decay_least = -11.09f;
@@ -37,7 +39,7 @@ typedef struct step_block {
     bool first, last;       /* rows: the outputs begin at 0, and are finished */
     /* [panel of rows][steps][panel_rows]: q_t, or G_t q_t with a decay per key, and k_t / G_t */
     _Alignas(vector) float query[block_steps][panel_rows], key[block_steps][panel_rows];
-    _Alignas(vector) float value[block_steps * panel_rows]; /* [panel of columns][steps][tile_width] */
+    _Alignas(vector) float value[block_steps * panel_rows]; /* [panel of columns][steps][columns] */
     float (*erase)[panel_rows]; /* as query, for an erasing rule with a decay per key: G_t k_t */
     const float *start, *end;   /* g_0, where G_t begins after it, and G_{n-1} of each row, decay_stride
                                    apart; NULL: 1 */
@@ -135,7 +137,7 @@ INLINE column_pass choose_pass(const one_head *head, const step_block *b, size_t
         .queries = b->query[t],
         .keys = b->key[t],
         .panel = b->steps * panel_rows,
-        .values = b->value + (m / tile_width * b->steps + t) * tile_width + m % tile_width,
+        .values = b->value + m * b->steps + t * stride,
         .output = head->output + t * head->strides->output_stride + b->column + m,
         .output_stride = head->strides->output_stride,
         .first = b->first,
@@ -150,30 +152,33 @@ INLINE void begin_columns(const one_head *head, step_block *b, size_t column) {
     b->columns = left < block_columns ? left : block_columns;
 }
 
-/* The values of tile_width columns, side by side; `width` of them are there. Adds 0 or, where one is not
- * finite, NaN. */
-INLINE void pack_tile(size_t width, const one_head *head, const step_block *b, size_t m, float *to,
-                      vector *zeros) {
+/* The values of `columns` vectors of columns, side by side; one alone may be `width` values wide. Adds 0 or,
+ * where one is not finite, NaN. */
+INLINE void pack_panel(size_t columns, size_t width, const one_head *head, step_block *b, size_t m,
+                       vector *zeros) {
     const size_t stride = head->strides->value_stride, steps = b->steps;
     const float *from = head->values + b->column + m;
-    vector total[tile_columns];
-    for (size_t c = 0; c < tile_columns; c++) total[c] = splat(0);
-    for (size_t t = 0; t < steps; t++, from += stride, to += tile_width)
-        for (size_t c = 0; c < tile_columns && c * lanes < width; c++) {
-            const vector v = load_up_to(from + c * lanes, width - c * lanes);
+    float *to = b->value + m * steps;
+    vector total[panel_columns];
+    for (size_t c = 0; c < columns; c++) total[c] = splat(0);
+    for (size_t t = 0; t < steps; t++, from += stride, to += columns * lanes)
+        for (size_t c = 0; c < columns; c++) {
+            const vector v = load_up_to(from + c * lanes, width);
             total[c] += v;
             store(to + c * lanes, v);
         }
-    for (size_t c = 0; c < tile_columns; c++) *zeros += total[c] * splat(0);
+    for (size_t c = 0; c < columns; c++) *zeros += total[c] * splat(0);
 }
 
-/* The block's values, side by side. Returns 0 or, where one is not finite, NaN. */
-static vector pack_values(const one_head *head, step_block *b) {
+/* The block's values, side by side in panels of `most` vectors, and what is left in panels of half as many.
+ * Returns 0 or, where one is not finite, NaN. */
+INLINE vector pack_values(size_t most, const one_head *head, step_block *b) {
     vector zeros = splat(0);
     size_t m = 0;
-    for (; m + tile_width <= b->columns; m += tile_width)
-        pack_tile(tile_width, head, b, m, b->value + m * b->steps, &zeros);
-    if (m < b->columns) pack_tile(b->columns - m, head, b, m, b->value + m * b->steps, &zeros);
+    if (most == 4)
+        for (; m + 4 * lanes <= b->columns; m += 4 * lanes) pack_panel(4, lanes, head, b, m, &zeros);
+    for (; m + 2 * lanes <= b->columns; m += 2 * lanes) pack_panel(2, lanes, head, b, m, &zeros);
+    for (; m < b->columns; m += lanes) pack_panel(1, b->columns - m, head, b, m, &zeros);
     return zeros;
 }
 

@@ -1,107 +1,270 @@
 /* SPDX-License-Identifier: MIT */
 /* The linear and gated recurrence, several steps for one pass over S.
  *
- * A tile of S is held in registers while tile_steps steps are written to it and read from it, one after the
- * other. So nothing is computed but what the definition asks for, no scores between steps, and S is loaded
- * and stored once for all of them. */
+ * A tile of S stays in registers while all steps of a block are written to it and read from it, one after the
+ * other; the sums of the outputs go through the first-level cache from tile to tile. So nothing is computed
+ * but what the definition asks for, no scores between steps, and S is loaded and stored once for a block.
+ *
+ * Loads have ports of their own, but where they make the core slow its clock (Granite Rapids: 128 FMAs and 88
+ * loads, none waiting for another, 1.34 times the FMAs alone), the fewest are the fastest. For an FMA, tiles
+ * of r rows and c vectors need 1/c broadcasts and, 1/2r each, loads of values and of sums and stores of sums:
+ * 6 rows of 4 vectors are the best that 32 registers allow. */
 #include "kernels/vector_block.h"
 
-INLINE void pass_rows(size_t steps, size_t rows, size_t columns, const column_pass *p, size_t d,
-                      const float *key, const float *query, const float *value,
-                      vector out[tile_steps][tile_columns]) {
-    vector s[tile_rows][tile_columns];
-    load_tile(rows, columns, p, d, s);
+enum {
+    tallest_tile = 8,
+    rows_of_four = 6, /* vectors */
+    rows_of_two = many_registers ? 8 : 6,
+    rows_of_one = 8
+};
+
+/* Rows of S that a tile of so many vectors a row takes at most. */
+INLINE size_t rows_beside(size_t columns) {
+    return columns == 4 ? rows_of_four : columns == 2 ? rows_of_two : rows_of_one;
+}
+
+/* Rows of another head that will be wanted next: they are fetched a line or two of each step for a tile, as
+ * evenly as can be, for only so many may be on their way. */
+typedef struct line_fetch {
+    const float *row[4];
+    size_t stride[4], lines[4]; /* floats to the next step; lines of a row */
+    size_t which, at;           /* the next one; 4: none */
+    float due, share;           /* lines: so many now, so many for each float of S */
+} line_fetch;
+
+/* The tiles of some vectors of columns, one below the other, and what they meet. */
+typedef struct tile_path {
+    size_t steps, rows_left;
+    float *S;
+    size_t S_stride;
+    bool update;
+    const float *start, *end;
+    size_t decay_stride;
+    const float *key, *query; /* [steps][panel_rows] */
+    const float *value;       /* [steps][columns] */
+    const float *from; /* the outputs before the tile; then they are in sums, and after the last here: */
+    size_t from_stride;
+    float *sums; /* [steps][columns] */
+    float *output;
+    size_t output_stride;
+    const float *factor; /* of the finished outputs; NULL: they are not */
+    line_fetch *fetch;
+} tile_path;
+
+/* Where a tile's steps have come to. */
+typedef struct tile_place {
+    const float *key, *query, *value, *from, *factor;
+    float *to;
+    size_t from_stride, to_stride;
+    const float *fetch;
+    size_t fetch_stride, fetch_lines;
+} tile_place;
+
+INLINE void choose_fetch_lines(size_t floats, line_fetch *fetch, tile_place *at) {
+    fetch->due += fetch->share * (float)floats;
+    if (fetch->due < 1 || fetch->which == 4) return;
+    const size_t which = fetch->which, left = fetch->lines[which] - fetch->at;
+    at->fetch = fetch->row[which] + fetch->at * line_floats;
+    at->fetch_stride = fetch->stride[which];
+    at->fetch_lines = fetch->due >= 2 && left > 1 ? 2 : 1;
+    fetch->due -= (float)at->fetch_lines;
+    fetch->at += at->fetch_lines;
+    if (at->fetch_lines == left) fetch->at = 0, fetch->which++;
+}
+
+INLINE void take_steps(size_t steps, size_t rows, size_t columns, tile_place *at,
+                       vector s[tallest_tile][panel_columns]) {
     UNROLL
     for (size_t t = 0; t < steps; t++) {
-        vector v[tile_columns];
-        for (size_t c = 0; c < columns; c++) v[c] = load(value + t * tile_width + c * lanes);
-        for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++) s[r][c] += splat_at(key + t * panel_rows + r) * v[c];
-        for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++) out[t][c] += splat_at(query + t * panel_rows + r) * s[r][c];
-    }
-    store_tile(rows, columns, p, d, s);
-}
-
-/* `steps` steps, `columns` vectors; one alone may be `width` values wide */
-INLINE void pass(size_t steps, size_t columns, const column_pass *p, row_fetch *fetch, size_t width) {
-    vector out[tile_steps][tile_columns];
-    UNROLL
-    for (size_t i = 0; i < steps; i++)
-        for (size_t c = 0; c < columns; c++)
-            out[i][c] = p->first ? splat(0) : load_up_to(p->output + i * p->output_stride + c * lanes, width);
-    const float *keys = p->keys, *queries = p->queries, *value = p->values;
-    /* gcc keeps some of a local array in registers, which is good only where there are few of them */
-    _Alignas(vector) float local[tile_steps * tile_width];
-    if (!many_registers) {
+        vector v[panel_columns], out[panel_columns];
         UNROLL
-        for (size_t i = 0; i < steps; i++)
-            for (size_t c = 0; c < columns; c++)
-                store(local + i * tile_width + c * lanes, load(value + i * tile_width + c * lanes));
-        value = local;
-    }
-    for (size_t d = 0; d < p->rows;) {
-        const size_t left = p->rows - d, end = d + (left < panel_rows ? left : panel_rows);
-        const float *key = keys, *query = queries;
-        for (; d + tile_rows <= end; d += tile_rows, key += tile_rows, query += tile_rows) {
-            pass_rows(steps, tile_rows, columns, p, d, key, query, value, out);
-            fetch_step(fetch);
+        for (size_t c = 0; c < columns; c++) v[c] = load(at->value + (t * columns + c) * lanes);
+        UNROLL
+        for (size_t r = 0; r < rows; r++) {
+            const vector k = splat_at(at->key + t * panel_rows + r);
+            UNROLL
+            for (size_t c = 0; c < columns; c++) s[r][c] += k * v[c];
         }
-        for (; d < end; d++) pass_rows(steps, 1, columns, p, d, key++, query++, value, out);
-        keys += p->panel, queries += p->panel;
+        UNROLL
+        for (size_t c = 0; c < columns; c++) out[c] = apart(load(at->from + c * lanes));
+        UNROLL
+        for (size_t r = 0; r < rows; r++) {
+            const vector q = splat_at(at->query + t * panel_rows + r);
+            UNROLL
+            for (size_t c = 0; c < columns; c++) out[c] += q * s[r][c];
+        }
+        if (at->factor) {
+            const vector factor = splat_at(at->factor++);
+            UNROLL
+            for (size_t c = 0; c < columns; c++) out[c] *= factor;
+        }
+        UNROLL
+        for (size_t c = 0; c < columns; c++) store(at->to + c * lanes, out[c]);
+        at->from += at->from_stride, at->to += at->to_stride;
+        if (at->fetch_lines > 0) {
+            __builtin_prefetch(at->fetch, 1, 2);
+            if (at->fetch_lines > 1) __builtin_prefetch(at->fetch + line_floats, 1, 2);
+            at->fetch += at->fetch_stride;
+        }
     }
+    at->key += steps * panel_rows, at->query += steps * panel_rows, at->value += steps * columns * lanes;
+}
+
+/* gcc keeps addresses that it will need again, as if there were registers for them. */
+INLINE tile_path *once_more(tile_path *p) {
+    __asm__("" : "+r"(p));
+    return p;
+}
+
+INLINE void take_tile(size_t rows, size_t columns, tile_path *p) {
+    vector s[tallest_tile][panel_columns];
     UNROLL
-    for (size_t i = 0; i < steps; i++)
-        for (size_t c = 0; c < columns; c++) {
-            if (p->factor) out[i][c] *= splat(p->factor[i]);
-            store_up_to(p->output + i * p->output_stride + c * lanes, width, out[i][c]);
+    for (size_t r = 0; r < rows; r++) {
+        UNROLL
+        for (size_t c = 0; c < columns; c++) s[r][c] = load(p->S + r * p->S_stride + c * lanes);
+    }
+    if (p->start) {
+        UNROLL
+        for (size_t r = 0; r < rows; r++) {
+            UNROLL
+            for (size_t c = 0; c < columns; c++) s[r][c] *= splat(p->start[r * p->decay_stride]);
         }
+        p->start += rows * p->decay_stride;
+    }
+    p = once_more(p);
+    const bool last = p->rows_left == rows;
+    tile_place at = {.key = p->key,
+                     .query = p->query,
+                     .value = p->value,
+                     .from = p->from,
+                     .from_stride = p->from_stride,
+                     .factor = last ? p->factor : NULL,
+                     .to = last ? p->output : p->sums,
+                     .to_stride = last ? p->output_stride : columns * lanes};
+    choose_fetch_lines(rows * columns * lanes, p->fetch, &at);
+    /* so many steps a turn that a queue of 144 decoded instructions (Golden Cove) holds the loop */
+    const size_t turn = 32 / (rows * columns) > 4 ? 4 : 32 / (rows * columns);
+    size_t left = p->steps;
+    for (; turn > 1 && left >= turn; left -= turn) take_steps(turn, rows, columns, &at, s);
+    for (; left > 0; left--) take_steps(1, rows, columns, &at, s);
+    p = once_more(p);
+    if (p->update) {
+        if (p->end) {
+            UNROLL
+            for (size_t r = 0; r < rows; r++) {
+                UNROLL
+                for (size_t c = 0; c < columns; c++) s[r][c] *= splat(p->end[r * p->decay_stride]);
+            }
+            p->end += rows * p->decay_stride;
+        }
+        UNROLL
+        for (size_t r = 0; r < rows; r++) {
+            UNROLL
+            for (size_t c = 0; c < columns; c++) store(p->S + r * p->S_stride + c * lanes, s[r][c]);
+        }
+    }
+    p->S += rows * p->S_stride;
+    p->key += rows, p->query += rows;
+    p->rows_left -= rows;
+    p->from = p->sums;
+    p->from_stride = columns * lanes;
 }
 
-/* A function of its own, where a tile has all registers. */
-static __attribute__((noinline)) void pass_tile(const column_pass *p, row_fetch *fetch) {
-    pass(tile_steps, tile_columns, p, fetch, lanes);
+/* Functions of their own, where a tile has all registers. */
+#define TILES(rows, columns)                                                                                 \
+    static __attribute__((noinline)) void tiles_##rows##_##columns(size_t tiles, tile_path *p) {             \
+        for (; tiles > 0; tiles--) take_tile(rows, columns, p);                                              \
+    }
+TILES(6, 4)
+TILES(4, 4)
+TILES(1, 4)
+TILES(8, 2)
+TILES(6, 2)
+TILES(4, 2)
+TILES(1, 2)
+TILES(8, 1)
+TILES(4, 1)
+TILES(1, 1)
+#undef TILES
+
+/* Tiles for that many rows. */
+INLINE void take_tiles(size_t columns, size_t rows, tile_path *p) {
+    const size_t most = rows_beside(columns), left = rows % most;
+    if (columns == 4)
+        tiles_6_4(rows / most, p), tiles_4_4(left / 4, p), tiles_1_4(left % 4, p);
+    else if (columns == 2)
+        (most == 8 ? tiles_8_2 : tiles_6_2)(rows / most, p), tiles_4_2(left / 4, p), tiles_1_2(left % 4, p);
+    else
+        tiles_8_1(rows / most, p), tiles_4_1(left / 4, p), tiles_1_1(left % 4, p);
 }
 
-/* All steps of the block for `columns` vectors of S. Between passes they lie packed: rows of S may be as far
- * apart as a way of the cache. */
-INLINE void pass_columns(size_t columns, const one_head *head, const step_block *b, size_t m, size_t width) {
-    _Alignas(vector) float packed[block_rows * tile_width];
-    const size_t stride = columns * lanes, S_stride = head->value_dim;
-    float *S = head->S + b->row * S_stride + b->column + m;
+/* All steps of the block for `columns` vectors of S from m on; one alone may be `width` values wide. */
+INLINE void pass_columns(size_t columns, const one_head *head, const step_block *b, size_t m, size_t width,
+                         line_fetch *fetch) {
+    static const _Alignas(vector) float zeros[panel_columns * lanes];
+    _Alignas(vector) float sums[block_steps * panel_columns * lanes], packed[block_rows * lanes];
+    const size_t stride = head->strides->output_stride;
     const bool whole = width >= lanes;
+    float *S = head->S + b->row * head->value_dim + b->column + m, *output = head->output + b->column + m;
     for (size_t d = 0; d < b->rows && !whole; d++)
-        store(packed + d * stride, load_part(S + d * S_stride, width));
-    row_fetch fetch = choose_fetch(head, b->column + m);
-    for (size_t t = 0, steps = tile_steps; t < b->steps; t += steps) {
-        const size_t left = b->steps - t;
-        while (steps > left) steps /= 2;
-        const column_pass p = choose_pass(head, b, m, t, t == 0, left == steps, whole, packed, stride);
-        if (steps == tile_steps && columns == tile_columns) {
-            fetch.steps = fetch.query ? tile_steps : 0;
-            pass_tile(&p, &fetch);
-        } else if (steps == tile_steps)
-            pass(tile_steps, columns, &p, &fetch, width);
-        else if (steps == 4)
-            pass(4, columns, &p, &fetch, width);
-        else if (steps == 2)
-            pass(2, columns, &p, &fetch, width);
-        else
-            pass(1, columns, &p, &fetch, width);
+        store(packed + d * lanes, load_part(S + d * head->value_dim, width));
+    for (size_t t = 0; t < b->steps && !whole && !b->first; t++)
+        store(sums + t * lanes, load_part(output + t * stride, width));
+    tile_path p = {.steps = b->steps,
+                   .rows_left = b->rows,
+                   .S = whole ? S : packed,
+                   .S_stride = whole ? head->value_dim : lanes,
+                   .update = head->update,
+                   .start = b->start,
+                   .end = b->end,
+                   .decay_stride = b->decay_stride,
+                   .value = b->value + m * b->steps,
+                   .from = b->first ? zeros
+                           : whole  ? output
+                                    : sums,
+                   .from_stride = b->first ? 0
+                                  : whole  ? stride
+                                           : columns * lanes,
+                   .sums = sums,
+                   .output = whole ? output : sums,
+                   .output_stride = whole ? stride : columns * lanes,
+                   .factor = b->last ? b->factor : NULL,
+                   .fetch = fetch};
+    for (size_t d = 0; d < b->rows; d += panel_rows) {
+        p.key = b->key[d / panel_rows * b->steps];
+        p.query = b->query[d / panel_rows * b->steps];
+        take_tiles(columns, b->rows - d < panel_rows ? b->rows - d : panel_rows, &p);
     }
     for (size_t d = 0; d < b->rows && !whole && head->update; d++)
-        store_part(S + d * S_stride, width, load(packed + d * stride));
+        store_part(S + d * head->value_dim, width, load(packed + d * lanes));
+    for (size_t t = 0; t < b->steps && !whole; t++)
+        store_part(output + t * stride, width, load(sums + t * lanes));
 }
 
-static void pass_block(const one_head *head, const step_block *b) {
+static void pass_block(const one_head *head, const step_block *b, line_fetch *fetch) {
     size_t m = 0;
-    for (; m + tile_width <= b->columns; m += tile_width) pass_columns(tile_columns, head, b, m, lanes);
-    for (; m < b->columns; m += lanes) pass_columns(1, head, b, m, b->columns - m);
+    if (panel_columns == 4)
+        for (; m + 4 * lanes <= b->columns; m += 4 * lanes) pass_columns(4, head, b, m, lanes, fetch);
+    for (; m + 2 * lanes <= b->columns; m += 2 * lanes) pass_columns(2, head, b, m, lanes, fetch);
+    for (; m < b->columns; m += lanes) pass_columns(1, head, b, m, b->columns - m, fetch);
+}
+
+INLINE line_fetch begin_fetch(const one_head *head) {
+    const rill_heads_sequence *strides = head->strides;
+    const size_t key = (head->key_dim + line_floats - 1) / line_floats,
+                 value = (head->value_dim + line_floats - 1) / line_floats;
+    return (line_fetch){
+        .row = {head->next_keys, head->next_values, head->next_queries, head->next_output},
+        .stride = {strides->key_stride, strides->value_stride, strides->query_stride, strides->output_stride},
+        .lines = {key, value, key, value},
+        .which = head->next_keys ? 0 : 4,
+        .share = (float)(2 * (key + value)) / (float)(head->key_dim * head->value_dim)};
 }
 
 /* The block through one query head; false: it may hold what is not finite, and nothing has been changed. */
 static bool take_block(const one_head *head, step_block *b) {
     const bool one_packing = head->value_dim <= block_columns;
+    line_fetch fetch = begin_fetch(head);
     for (b->row = 0; b->row < head->key_dim; b->row += b->rows) {
         const size_t left = head->key_dim - b->row;
         b->rows = left < block_rows ? left : block_rows;
@@ -109,15 +272,15 @@ static bool take_block(const one_head *head, step_block *b) {
         b->last = b->rows == left;
         begin_columns(head, b, 0);
         vector zeros = prepare_block(false, head, b);
-        if (b->first || !one_packing) zeros += pack_values(head, b);
+        if (b->first || !one_packing) zeros += pack_values(panel_columns, head, b);
         if (b->first && !is_finite(head, b, zeros)) return false;
         keep_normalizer(head, b);
         if (b->last) find_factors(head, b);
-        pass_block(head, b);
+        pass_block(head, b, &fetch);
         while (b->column + b->columns < head->value_dim) {
             begin_columns(head, b, b->column + b->columns);
-            pack_values(head, b);
-            pass_block(head, b);
+            pack_values(panel_columns, head, b);
+            pass_block(head, b, &fetch);
         }
     }
     return true;

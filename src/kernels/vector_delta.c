@@ -80,12 +80,12 @@ INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const delta_
             store_up_to(p->output + i * p->output_stride + c * lanes, width,
                         out[i][c] * splat(delta->b.factor[t + i]));
     t += writes;
-    const float *values = p->values + writes * tile_width;
+    const float *values = p->values + writes * columns * lanes;
     const float *scores = delta->score + t / group_steps * group_pairs;
     UNROLL
     for (size_t i = 0; i < reads; i++)
         for (size_t c = 0; c < columns; c++) {
-            const vector value = load(values + i * tile_width + c * lanes);
+            const vector value = load(values + (i * columns + c) * lanes);
             for (size_t j = 0; j < i; j++) erased[i][c] += splat(scores[pair_of(i, j)]) * erased[j][c];
             erased[i][c] = splat(delta->beta[t + i]) * (value - splat(delta->held[t + i]) * erased[i][c]);
             store(known->omega[i] + c * lanes, erased[i][c]);
@@ -181,7 +181,7 @@ static bool take_delta_block(const one_head *head, delta_block *delta) {
     b->erase = delta->erase;
     delta->erases = head->log_decay && head->strides->decay_per_key ? delta->erase : b->key;
     begin_columns(head, b, 0);
-    const vector zeros = prepare_block(true, head, b) + pack_values(head, b);
+    const vector zeros = prepare_block(true, head, b) + pack_values(tile_columns, head, b);
     if (!is_finite(head, b, zeros)) return false;
     find_factors(head, b);
     for (size_t t = 0; t < b->steps; t++) delta->held[t] = b->total[t] * b->total[t];
@@ -189,7 +189,7 @@ static bool take_delta_block(const one_head *head, delta_block *delta) {
     pass_delta_columns(head, delta);
     while (b->column + b->columns < head->value_dim) {
         begin_columns(head, b, b->column + b->columns);
-        pack_values(head, b);
+        pack_values(tile_columns, head, b);
         pass_delta_columns(head, delta);
     }
     return true;
