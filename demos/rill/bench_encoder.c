@@ -127,7 +127,7 @@ static void tell(struct kernels_bench *bench, const struct planned_race *planned
     const rill_model_info *info = rill_model_get_info(job->model);
     const double heads = (double)info->heads, weights = (double)info->parameters,
                  streams = (double)job->streams;
-    const double read = bounds_read_seconds(bounds, weights) / streams;
+    const double read = bounds_read_seconds(bounds, (double)bounds->state_floats) / streams;
     const double multiply_adds = 2 * weights / bounds_flops(bounds);
     json_t *row = figure_row(&(struct figure){.what = planned->what,
                                               .kernels = job->table->name,
@@ -162,7 +162,7 @@ int race_encoder(struct kernels_bench *bench, const struct planned_race *planned
     for (size_t i = 0; i < tables; i++)
         if (!open_job(bench->model, bench->tables[i], streams, &jobs[i])) goto end;
     const size_t log_mel = STEPS * streams * jobs[0].log_mel_floats,
-                 weights = rill_model_get_info(jobs[0].model)->parameters;
+                 weights = rill_model_get_info(jobs[0].model)->weights_size / sizeof(float);
     memory = aligned_memory((weights + log_mel + streams * jobs[0].dim) * sizeof *memory);
     if (!memory) {
         complain("out of memory");
@@ -171,7 +171,7 @@ int race_encoder(struct kernels_bench *bench, const struct planned_race *planned
     float *inputs = memory + weights, *judged = inputs + log_mel;
     fill_random(weights + log_mel, -1, 1, memory);
     if (!judge(bench->model, streams, inputs, judged)) goto end;
-    struct bounds bounds = {.state = memory, .state_floats = weights};
+    struct bounds bounds = {.state = memory, .state_floats = weights}; /* as many bytes as the model's */
     const size_t first = bounds_enter(&bounds, contenders);
     code = EXIT_DONE;
     for (size_t i = 0; i < tables; i++) {
