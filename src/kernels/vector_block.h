@@ -17,10 +17,6 @@
 #include "kernels/vector_head.h"
 
 enum {
-    tile_steps = many_registers ? 8 : 4,
-    tile_columns = 2, /* vectors */
-    tile_width = tile_columns * lanes,
-    tile_rows = many_registers ? 4 : 2,
     panel_columns = many_registers ? 4 : 2, /* vectors */
     panel_rows = 64,                        /* of S, whose queries and keys lie together */
     block_columns = 128,
@@ -50,100 +46,6 @@ typedef struct step_block {
     float factor[block_steps];                     /* of the finished outputs */
     float z[block_rows];                           /* after the block; without a normalizer from 0 on */
 } step_block;
-
-/* Where a pass takes its columns of S from, and where it leaves them. */
-typedef struct column_pass {
-    size_t rows;
-    const float *from;
-    float *to;
-    size_t from_stride, to_stride;
-    const float *start, *end;
-    size_t decay_stride;
-    const float *queries, *keys; /* [steps][panel_rows] of the first panel */
-    size_t panel;                /* from one to the next */
-    const float *values;         /* [steps][tile_width] */
-    float *output;
-    size_t output_stride;
-    bool first;
-    const float *factor; /* NULL: the outputs are not finished */
-} column_pass;
-
-/* Rows that will be wanted next, tile_width floats of each: a step at a time they come nearer, so many in a
- * pass. */
-typedef struct row_fetch {
-    size_t steps;
-    const float *query, *key, *value, *output;
-    const rill_heads_sequence *strides;
-} row_fetch;
-
-INLINE void load_tile(size_t rows, size_t columns, const column_pass *p, size_t d,
-                      vector s[tile_rows][tile_columns]) {
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < columns; c++) s[r][c] = load(p->from + (d + r) * p->from_stride + c * lanes);
-    if (p->start)
-        for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++) s[r][c] *= splat(p->start[(d + r) * p->decay_stride]);
-}
-
-INLINE void store_tile(size_t rows, size_t columns, const column_pass *p, size_t d,
-                       vector s[tile_rows][tile_columns]) {
-    if (p->end)
-        for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++) s[r][c] *= splat(p->end[(d + r) * p->decay_stride]);
-    for (size_t r = 0; r < rows; r++)
-        for (size_t c = 0; c < columns; c++) store(p->to + (d + r) * p->to_stride + c * lanes, s[r][c]);
-}
-
-INLINE void fetch_step(row_fetch *fetch) {
-    if (fetch->steps == 0) return;
-    fetch->steps--;
-    for (size_t i = 0; i < tile_width; i += 64 / sizeof(float)) {
-        __builtin_prefetch(fetch->query + i, 0, 2);
-        __builtin_prefetch(fetch->output + i, 1, 2);
-        __builtin_prefetch(fetch->key + i, 0, 2);
-        __builtin_prefetch(fetch->value + i, 0, 2);
-    }
-    fetch->query += fetch->strides->query_stride, fetch->key += fetch->strides->key_stride;
-    fetch->value += fetch->strides->value_stride, fetch->output += fetch->strides->output_stride;
-}
-
-/* The rows of the head that is next from column m on, as far as they go; no steps yet. */
-INLINE row_fetch choose_fetch(const one_head *head, size_t m) {
-    if (!head->next_queries || m + tile_width > head->key_dim || m + tile_width > head->value_dim)
-        return (row_fetch){.query = NULL};
-    return (row_fetch){.query = head->next_queries + m,
-                       .key = head->next_keys + m,
-                       .value = head->next_values + m,
-                       .output = head->next_output + m,
-                       .strides = head->strides};
-}
-
-/* The pass that takes the block's steps from t on through columns from m on, the first or the last of them:
- * there S itself is read or written when its columns are whole vectors; between, and else, `packed`, whose
- * rows are stride apart. */
-INLINE column_pass choose_pass(const one_head *head, const step_block *b, size_t m, size_t t, bool is_first,
-                               bool is_last, bool whole, float *packed, size_t stride) {
-    float *S = head->S + b->row * head->value_dim + b->column + m;
-    const bool from_S = whole && is_first, to_S = whole && is_last && head->update;
-    return (column_pass){
-        .rows = b->rows,
-        .from = from_S ? S : packed,
-        .to = to_S ? S : packed,
-        .from_stride = from_S ? head->value_dim : stride,
-        .to_stride = to_S ? head->value_dim : stride,
-        .start = is_first ? b->start : NULL,
-        .end = is_last ? b->end : NULL,
-        .decay_stride = b->decay_stride,
-        .queries = b->query[t],
-        .keys = b->key[t],
-        .panel = b->steps * panel_rows,
-        .values = b->value + m * b->steps + t * stride,
-        .output = head->output + t * head->strides->output_stride + b->column + m,
-        .output_stride = head->strides->output_stride,
-        .first = b->first,
-        .factor = b->last ? b->factor + t : NULL,
-    };
-}
 
 /* As many columns from `column` on as are packed at once. */
 INLINE void begin_columns(const one_head *head, step_block *b, size_t column) {

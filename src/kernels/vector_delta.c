@@ -13,7 +13,13 @@
  * G_t² (k_t / G_t)ᵀ Ŝ_{t-1}, of the packed keys there are. */
 #include "kernels/vector_block.h"
 
-enum { group_steps = many_registers ? 4 : 2, group_pairs = many_registers ? 8 : 4 };
+enum {
+    tile_columns = 2, /* vectors */
+    tile_width = tile_columns * lanes,
+    tile_rows = many_registers ? 4 : 2,
+    group_steps = many_registers ? 4 : 2,
+    group_pairs = many_registers ? 8 : 4
+};
 
 /* where the steps i and j < i of a group meet, among as many pairs as are summed at once */
 INLINE size_t pair_of(size_t i, size_t j) {
@@ -33,59 +39,141 @@ typedef struct group_writes {
     _Alignas(vector) float omega[group_steps][tile_columns * lanes];
 } group_writes;
 
-INLINE void delta_rows(size_t writes, size_t reads, size_t rows, size_t columns, const column_pass *p,
-                       size_t d, const float *key, const float *query, const float *erase,
+/* The rows of the head that is next: two lines of a step for a tile, and through all steps before the next
+ * two. */
+typedef struct group_fetch {
+    const float *row[4];
+    size_t stride[4], lines[4]; /* floats to the next step; lines of a row */
+    size_t which, at;           /* the next lines, of which; 4: none */
+    size_t steps, left;         /* of a block, and for these lines */
+    size_t turns;               /* steps for a tile */
+} group_fetch;
+
+/* Where a pass takes its columns of S from, and where it leaves them. */
+typedef struct group_pass {
+    size_t rows;
+    const float *from;
+    float *to;
+    size_t from_stride, to_stride;
+    const float *start, *end;
+    size_t decay_stride;
+    const float *queries, *keys, *erases; /* [steps][panel_rows] of the first panel */
+    size_t panel;                         /* from one to the next */
+    const float *values;                  /* [steps][columns] */
+    float *output;
+    size_t output_stride;
+} group_pass;
+
+/* Where its tiles have come to. */
+typedef struct group_place {
+    const float *from, *start, *end, *query, *key, *erase;
+    float *to;
+    size_t from_stride, to_stride, decay_stride;
+    const float *fetch;
+    size_t fetch_stride, fetch_left;
+} group_place;
+
+INLINE void fetch_next(group_place *at) {
+    if (at->fetch_left == 0) return;
+    __builtin_prefetch(at->fetch, 1, 2);
+    __builtin_prefetch(at->fetch + line_floats, 1, 2);
+    at->fetch += at->fetch_stride;
+    at->fetch_left--;
+}
+
+/* Goes on with the lines that the last pass left, or with the next ones. */
+INLINE void begin_fetch_of_group(group_fetch *fetch, group_place *at) {
+    if (fetch->left == 0 && fetch->which < 4) {
+        fetch->at += 2;
+        if (fetch->at >= fetch->lines[fetch->which]) fetch->at = 0, fetch->which++;
+        fetch->left = fetch->which < 4 ? fetch->steps : 0;
+    }
+    const size_t which = fetch->which & 3;
+    at->fetch_left = fetch->left;
+    at->fetch_stride = fetch->stride[which];
+    at->fetch = fetch->row[which] + fetch->at * line_floats + (fetch->steps - fetch->left) * at->fetch_stride;
+}
+
+INLINE void delta_rows(size_t writes, size_t reads, size_t rows, size_t columns, group_place *at,
                        const group_writes *known, vector out[group_steps][tile_columns],
                        vector erased[group_steps][tile_columns]) {
     vector s[tile_rows][tile_columns];
-    load_tile(rows, columns, p, d, s);
+    const float *from = writes > 0 && reads > 0 ? at->to : at->from;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++) s[r][c] = load(from + r * at->from_stride + c * lanes);
+    if (writes == 0 && at->start) {
+        for (size_t r = 0; r < rows; r++)
+            for (size_t c = 0; c < columns; c++) s[r][c] *= splat(at->start[r * at->decay_stride]);
+        at->start += rows * at->decay_stride;
+    }
     UNROLL
     for (size_t t = 0; t < writes; t++) {
         vector omega[tile_columns];
         for (size_t c = 0; c < columns; c++) omega[c] = load(known->omega[t] + c * lanes);
-        for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++) s[r][c] += splat_at(key + t * panel_rows + r) * omega[c];
-        for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++) out[t][c] += splat_at(query + t * panel_rows + r) * s[r][c];
+        for (size_t r = 0; r < rows; r++) {
+            const vector k = splat_at(at->key + t * panel_rows + r);
+            for (size_t c = 0; c < columns; c++) s[r][c] += k * omega[c];
+        }
+        for (size_t r = 0; r < rows; r++) {
+            const vector q = splat_at(at->query + t * panel_rows + r);
+            for (size_t c = 0; c < columns; c++) out[t][c] += q * s[r][c];
+        }
     }
     UNROLL
     for (size_t t = 0; t < reads; t++)
+        for (size_t r = 0; r < rows; r++) {
+            const vector e = splat_at(at->erase + t * panel_rows + r);
+            for (size_t c = 0; c < columns; c++) erased[t][c] += e * s[r][c];
+        }
+    if (reads == 0 && at->end) {
         for (size_t r = 0; r < rows; r++)
-            for (size_t c = 0; c < columns; c++)
-                erased[t][c] += splat_at(erase + t * panel_rows + r) * s[r][c];
-    store_tile(rows, columns, p, d, s);
+            for (size_t c = 0; c < columns; c++) s[r][c] *= splat(at->end[r * at->decay_stride]);
+        at->end += rows * at->decay_stride;
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t c = 0; c < columns; c++) store(at->to + r * at->to_stride + c * lanes, s[r][c]);
+    at->from += rows * at->from_stride, at->to += rows * at->to_stride;
+    at->query += rows, at->key += rows, at->erase += rows;
 }
 
 /* Takes on `writes` steps from t on and finds what the `reads` steps after them write. */
 INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const delta_block *delta,
-                       const column_pass *p, row_fetch *fetch, size_t t, size_t width, group_writes *known) {
+                       const group_pass *p, group_fetch *fetch, size_t t, size_t width, group_writes *known) {
     vector out[group_steps][tile_columns], erased[group_steps][tile_columns];
     for (size_t i = 0; i < group_steps; i++)
         for (size_t c = 0; c < columns; c++) out[i][c] = erased[i][c] = splat(0);
-    const float *keys = p->keys, *queries = p->queries, *erases = delta->erases[t + writes];
-    for (size_t d = 0; d < p->rows;) {
-        const size_t left = p->rows - d, end = d + (left < panel_rows ? left : panel_rows);
-        const float *key = keys, *query = queries, *erase = erases;
-        for (; d + tile_rows <= end;
-             d += tile_rows, key += tile_rows, query += tile_rows, erase += tile_rows) {
-            delta_rows(writes, reads, tile_rows, columns, p, d, key, query, erase, known, out, erased);
-            fetch_step(fetch);
+    /* what is taken on has been packed, what is read for more stays so */
+    group_place at = {.from = p->from,
+                      .to = p->to,
+                      .from_stride = writes > 0 ? columns * lanes : p->from_stride,
+                      .to_stride = reads > 0 ? columns * lanes : p->to_stride,
+                      .start = p->start,
+                      .end = p->end,
+                      .decay_stride = p->decay_stride};
+    begin_fetch_of_group(fetch, &at);
+    for (size_t d = 0; d < p->rows; d += panel_rows) {
+        const size_t rows = p->rows - d < panel_rows ? p->rows - d : panel_rows,
+                     panel = d / panel_rows * p->panel;
+        at.query = p->queries + panel, at.key = p->keys + panel, at.erase = p->erases + panel;
+        for (size_t tiles = rows / tile_rows; tiles > 0; tiles--) {
+            delta_rows(writes, reads, tile_rows, columns, &at, known, out, erased);
+            fetch_next(&at);
+            if (fetch->turns > 1) fetch_next(&at);
         }
-        for (; d < end; d++)
-            delta_rows(writes, reads, 1, columns, p, d, key++, query++, erase++, known, out, erased);
-        keys += p->panel, queries += p->panel, erases += p->panel;
+        for (size_t left = rows % tile_rows; left > 0; left--)
+            delta_rows(writes, reads, 1, columns, &at, known, out, erased);
     }
+    fetch->left = at.fetch_left;
     for (size_t i = 0; i < writes; i++)
         for (size_t c = 0; c < columns; c++)
             store_up_to(p->output + i * p->output_stride + c * lanes, width,
                         out[i][c] * splat(delta->b.factor[t + i]));
     t += writes;
-    const float *values = p->values + writes * columns * lanes;
     const float *scores = delta->score + t / group_steps * group_pairs;
     UNROLL
     for (size_t i = 0; i < reads; i++)
         for (size_t c = 0; c < columns; c++) {
-            const vector value = load(values + (i * columns + c) * lanes);
+            const vector value = load(p->values + (i * columns + c) * lanes);
             for (size_t j = 0; j < i; j++) erased[i][c] += splat(scores[pair_of(i, j)]) * erased[j][c];
             erased[i][c] = splat(delta->beta[t + i]) * (value - splat(delta->held[t + i]) * erased[i][c]);
             store(known->omega[i] + c * lanes, erased[i][c]);
@@ -94,8 +182,8 @@ INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const delta_
 
 /* Functions of their own, where a tile has all registers. */
 #define PASS(name, writes, reads)                                                                            \
-    static __attribute__((noinline)) void name(bool both, const delta_block *delta, const column_pass *p,    \
-                                               row_fetch *fetch, size_t t, size_t width,                     \
+    static __attribute__((noinline)) void name(bool both, const delta_block *delta, const group_pass *p,     \
+                                               group_fetch *fetch, size_t t, size_t width,                   \
                                                group_writes *known) {                                        \
         if (both)                                                                                            \
             delta_pass(writes, reads, tile_columns, delta, p, fetch, t, lanes, known);                       \
@@ -117,24 +205,39 @@ static size_t group_at(const delta_block *delta, size_t t) {
 }
 
 /* All steps of the block for some columns of S, packed between the passes. */
-static void delta_columns(bool both, const one_head *head, const delta_block *delta, size_t m, size_t width) {
+static void delta_columns(bool both, const one_head *head, const delta_block *delta, size_t m, size_t width,
+                          group_fetch *fetch) {
     _Alignas(vector) float packed[block_rows * tile_columns * lanes];
     const step_block *b = &delta->b;
     const size_t stride = (both ? tile_columns : 1) * lanes, S_stride = head->value_dim;
+    const size_t output_stride = head->strides->output_stride;
     const bool whole = width >= lanes;
     float *S = head->S + b->column + m;
     group_writes known;
     for (size_t d = 0; d < b->rows && !whole; d++)
         store(packed + d * stride, load_part(S + d * S_stride, width));
-    row_fetch fetch = choose_fetch(head, b->column + m);
     for (size_t t = 0, writes = 0, reads = group_at(delta, 0); writes + reads > 0;) {
-        const column_pass p = choose_pass(head, b, m, t, writes == 0, reads == 0, whole, packed, stride);
-        fetch.steps = both && fetch.query ? writes : 0;
+        const bool from_S = whole && writes == 0, to_S = whole && reads == 0 && head->update;
+        const group_pass p = {.rows = b->rows,
+                              .from = from_S ? S : packed,
+                              .to = to_S ? S : packed,
+                              .from_stride = from_S ? S_stride : stride,
+                              .to_stride = to_S ? S_stride : stride,
+                              .start = b->start,
+                              .end = b->end,
+                              .decay_stride = b->decay_stride,
+                              .queries = b->query[t],
+                              .keys = b->key[t],
+                              .erases = delta->erases[t + writes],
+                              .panel = b->steps * panel_rows,
+                              .values = b->value + m * b->steps + (t + writes) * stride,
+                              .output = head->output + t * output_stride + b->column + m,
+                              .output_stride = output_stride};
         (writes == 0   ? reads == 1 ? start_to_step : start_to_group
          : writes == 1 ? reads == 0 ? step_to_end : step_to_step
          : reads == 0  ? group_to_end
          : reads == 1  ? group_to_step
-                       : group_to_group)(both, delta, &p, &fetch, t, width, &known);
+                       : group_to_group)(both, delta, &p, fetch, t, width, &known);
         t += writes;
         writes = reads;
         reads = group_at(delta, t + writes);
@@ -166,10 +269,26 @@ static void find_scores(delta_block *delta) {
     }
 }
 
-static void pass_delta_columns(const one_head *head, const delta_block *delta) {
+static void pass_delta_columns(const one_head *head, const delta_block *delta, group_fetch *fetch) {
     size_t m = 0;
-    for (; m + tile_width <= delta->b.columns; m += tile_width) delta_columns(true, head, delta, m, lanes);
-    for (; m < delta->b.columns; m += lanes) delta_columns(false, head, delta, m, delta->b.columns - m);
+    for (; m + tile_width <= delta->b.columns; m += tile_width)
+        delta_columns(true, head, delta, m, lanes, fetch);
+    for (; m < delta->b.columns; m += lanes)
+        delta_columns(false, head, delta, m, delta->b.columns - m, fetch);
+}
+
+INLINE group_fetch begin_group_fetch(const one_head *head, const step_block *b) {
+    const rill_heads_sequence *strides = head->strides;
+    const size_t key = (head->key_dim + line_floats - 1) / line_floats,
+                 value = (head->value_dim + line_floats - 1) / line_floats;
+    return (group_fetch){
+        .row = {head->next_keys, head->next_values, head->next_queries, head->next_output},
+        .stride = {strides->key_stride, strides->value_stride, strides->query_stride, strides->output_stride},
+        .lines = {key, value, key, value},
+        .which = head->next_keys ? 0 : 4,
+        .steps = b->steps,
+        .left = head->next_keys ? b->steps : 0,
+        .turns = head->value_dim > tile_width ? 1 : 2};
 }
 
 /* false: the block may hold what is not finite, and nothing has been changed */
@@ -181,16 +300,17 @@ static bool take_delta_block(const one_head *head, delta_block *delta) {
     b->erase = delta->erase;
     delta->erases = head->log_decay && head->strides->decay_per_key ? delta->erase : b->key;
     begin_columns(head, b, 0);
+    group_fetch fetch = begin_group_fetch(head, b);
     const vector zeros = prepare_block(true, head, b) + pack_values(tile_columns, head, b);
     if (!is_finite(head, b, zeros)) return false;
     find_factors(head, b);
     for (size_t t = 0; t < b->steps; t++) delta->held[t] = b->total[t] * b->total[t];
     find_scores(delta);
-    pass_delta_columns(head, delta);
+    pass_delta_columns(head, delta, &fetch);
     while (b->column + b->columns < head->value_dim) {
         begin_columns(head, b, b->column + b->columns);
         pack_values(tile_columns, head, b);
-        pass_delta_columns(head, delta);
+        pass_delta_columns(head, delta, &fetch);
     }
     return true;
 }
