@@ -38,7 +38,7 @@ static size_t block_steps(const rill_attention_shape *shape) {
 void rill_attention_chunkwise(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
                               float *output) {
     if (rill_delta_by_kernel(shape))
-        rill_sequence_walk_looking(shape, state, sequence, output, rill_block_steps, replace);
+        rill_sequence_walk_looking(shape, state, sequence, output, block_steps(shape), replace);
     else if (rill_rule_erases(shape->rule) || sequence->bonus)
         rill_sequence_walk(shape, state, sequence, output, rill_block_steps, false, by_chunks, NULL);
     else

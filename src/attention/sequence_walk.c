@@ -172,17 +172,27 @@ static void take_known(const rill_attention_shape *shape, float *S, float *z, co
     (*(rill_looking_form *const *)form)(shape, S, z, run);
 }
 
+/* Do all heads' rows lie side by side, and do those of two blocks stay beside S in a second-level cache of 1
+ * MiB? */
+static bool fits_in_order(const rill_attention_shape *shape, const rill_heads_sequence *steps) {
+    const size_t rows = steps->query_stride + steps->key_stride + steps->value_stride + steps->output_stride;
+    const size_t S = shape->heads * shape->key_dim * shape->value_dim, most_floats = 196608;
+    return steps->heads == shape->heads && 2 * steps->length * rows + S <= most_floats;
+}
+
 /* `count` heads from `head` on: by the form until one holds a step that may be bad, that one step by step,
  * and on. */
 static void take_looking(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
                          float *output, size_t head, size_t count, size_t start, size_t length, size_t ahead,
-                         rill_looking_form *form) {
+                         bool fetched, rill_looking_form *form) {
     const size_t end = head + count;
     while (head < end) {
         rill_head_run run;
         float *z, *S = rill_state_of_head(shape, state, head, &z);
         choose_heads(shape, sequence, output, head, end - head, start, length, &run);
         run.steps.ahead = ahead;
+        run.steps.in_order = (ahead > 0 || fetched) && fits_in_order(shape, &run.steps);
+        run.steps.fetched = fetched && run.steps.in_order;
         /* a single step is taken by kernels that do not look */
         const bool good =
             length > 1 ? good_rates(shape, &run.steps, 0, length) : good_steps(shape, &run, 0, 1);
@@ -205,7 +215,7 @@ void rill_sequence_walk_looking(const rill_attention_shape *shape, void *state, 
     for (size_t start = 0; start < sequence->length; start += block_steps) {
         const size_t left = sequence->length - start, length = left < block_steps ? left : block_steps;
         take_looking(shape, state, sequence, output, first, count, start, length,
-                     left >= 2 * length ? length : 0, form);
+                     left >= 2 * length ? length : 0, start > 0 && length == block_steps, form);
     }
 }
 

@@ -29,7 +29,10 @@ typedef struct rill_heads_sequence {
     bool decay_per_key, beta_is_shared;
     float *output; /* [heads][query_group][value_dim] a row */
     size_t output_stride;
-    size_t ahead; /* 0, or: the rows that many steps on will be wanted next, and may be fetched */
+    size_t ahead; /* 0, or: the rows that many steps on, as many, will be wanted next, and may be fetched */
+    bool
+        in_order; /* and in the order of their addresses: they lie side by side, and fit a cache until then */
+    bool fetched; /* so were these */
     bool finite;  /* keys and values are: those that take several steps for a pass need not look */
 } rill_heads_sequence;
 

@@ -271,18 +271,51 @@ static void keep_normalizer(const one_head *head, const step_block *b) {
         store_up_to(head->z + b->row + d, b->rows - d, load(b->z + d));
 }
 
-/* The head and, for its passes to fetch, the one after it: the first follows the last. */
-INLINE void choose_head_and_next(const all_heads *all, size_t head, size_t group, size_t step,
-                                 one_head *one) {
-    const size_t heads = all->sequence->heads, next = head + 1 < heads ? head + 1 : 0;
-    choose_head(all, head, group, step, one);
-    if (next == 0 && all->sequence->ahead == 0) return;
-    one_head after;
-    choose_head(all, next, group, step + (next == 0 ? all->sequence->ahead : 0), &after);
-    one->next_queries = after.queries;
-    one->next_keys = after.keys;
-    one->next_values = after.values;
-    one->next_output = after.output;
+/* Rows that will be wanted, some lines of them a step of this block. */
+typedef struct wanted_rows {
+    const float *first;
+    size_t step, line; /* floats from the line for a step to that for the next, and to the step's next line */
+    size_t lines;
+} wanted_rows;
+
+typedef struct row_fetch {
+    wanted_rows rows[8];
+    size_t count, which, at; /* the next line */
+    size_t steps;            /* of the block */
+} row_fetch;
+
+INLINE void want(const float *first, size_t step, size_t line, size_t dim, row_fetch *fetch) {
+    fetch->rows[fetch->count++] = (wanted_rows){first, step, line, (dim + line_floats - 1) / line_floats};
+}
+
+/* What the block's passes fetch. Rows ahead in the order of their addresses, each head its share: so a page
+ * is looked up once. Else those of the next head; after the last, of the first. */
+INLINE void plan_fetch(const all_heads *all, size_t head, size_t group, size_t step, size_t steps,
+                       row_fetch *fetch) {
+    const rill_heads_sequence *s = all->sequence;
+    const size_t next = head + 1 < s->heads ? head + 1 : 0, K = all->key_dim, M = all->value_dim;
+    fetch->count = fetch->which = fetch->at = 0;
+    fetch->steps = steps;
+    if (!s->fetched && (next > 0 || (s->ahead > 0 && !s->in_order))) {
+        one_head after;
+        choose_head(all, next, group, step + (next == 0 ? s->ahead : 0), &after);
+        want(after.keys, s->key_stride, line_floats, K, fetch);
+        want(after.values, s->value_stride, line_floats, M, fetch);
+        want(after.queries, s->query_stride, line_floats, K, fetch);
+        want(after.output, s->output_stride, line_floats, M, fetch);
+    }
+    if (s->ahead > 0 && s->in_order) {
+        const size_t at = head * s->length + step,
+                     query_at = (head * s->query_group + group) * s->length + step;
+        if (group == 0) {
+            want(s->keys + s->ahead * s->key_stride + at * K, line_floats, steps * line_floats, K, fetch);
+            want(s->values + s->ahead * s->value_stride + at * M, line_floats, steps * line_floats, M, fetch);
+        }
+        want(s->queries + s->ahead * s->query_stride + query_at * K, line_floats, steps * line_floats, K,
+             fetch);
+        want(s->output + s->ahead * s->output_stride + query_at * M, line_floats, steps * line_floats, M,
+             fetch);
+    }
 }
 
 /* 1 / (q·z + ε), or scale, of outputs that are yet to be multiplied by total */

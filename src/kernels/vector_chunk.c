@@ -23,14 +23,11 @@ INLINE size_t rows_beside(size_t columns) {
     return columns == 4 ? rows_of_four : columns == 2 ? rows_of_two : rows_of_one;
 }
 
-/* Rows of another head that will be wanted next: they are fetched a line or two of each step for a tile, as
- * evenly as can be, for only so many may be on their way. */
-typedef struct line_fetch {
-    const float *row[4];
-    size_t stride[4], lines[4]; /* floats to the next step; lines of a row */
-    size_t which, at;           /* the next one; 4: none */
-    float due, share;           /* lines: so many now, so many for each float of S */
-} line_fetch;
+/* A tile fetches a line or two for each step, as evenly as can be, for only so many may be on their way. */
+typedef struct even_fetch {
+    row_fetch rows;
+    float due, share; /* lines: so many now, so many for each float of S */
+} even_fetch;
 
 /* The tiles of some vectors of columns, one below the other, and what they meet. */
 typedef struct tile_path {
@@ -48,7 +45,7 @@ typedef struct tile_path {
     float *output;
     size_t output_stride;
     const float *factor; /* of the finished outputs; NULL: they are not */
-    line_fetch *fetch;
+    even_fetch *fetch;
 } tile_path;
 
 /* Where a tile's steps have come to. */
@@ -57,19 +54,22 @@ typedef struct tile_place {
     float *to;
     size_t from_stride, to_stride;
     const float *fetch;
-    size_t fetch_stride, fetch_lines;
+    size_t fetch_step, fetch_line, fetch_lines;
 } tile_place;
 
-INLINE void choose_fetch_lines(size_t floats, line_fetch *fetch, tile_place *at) {
+INLINE void choose_lines(size_t floats, even_fetch *fetch, tile_place *at) {
+    row_fetch *rows = &fetch->rows;
     fetch->due += fetch->share * (float)floats;
-    if (fetch->due < 1 || fetch->which == 4) return;
-    const size_t which = fetch->which, left = fetch->lines[which] - fetch->at;
-    at->fetch = fetch->row[which] + fetch->at * line_floats;
-    at->fetch_stride = fetch->stride[which];
+    if (fetch->due < 1 || rows->which == rows->count) return;
+    const wanted_rows *wanted = rows->rows + rows->which;
+    const size_t left = wanted->lines - rows->at;
+    at->fetch = wanted->first + rows->at * wanted->line;
+    at->fetch_step = wanted->step;
+    at->fetch_line = wanted->line;
     at->fetch_lines = fetch->due >= 2 && left > 1 ? 2 : 1;
     fetch->due -= (float)at->fetch_lines;
-    fetch->at += at->fetch_lines;
-    if (at->fetch_lines == left) fetch->at = 0, fetch->which++;
+    rows->at += at->fetch_lines;
+    if (at->fetch_lines == left) rows->at = 0, rows->which++;
 }
 
 INLINE void take_steps(size_t steps, size_t rows, size_t columns, tile_place *at,
@@ -103,8 +103,8 @@ INLINE void take_steps(size_t steps, size_t rows, size_t columns, tile_place *at
         at->from += at->from_stride, at->to += at->to_stride;
         if (at->fetch_lines > 0) {
             __builtin_prefetch(at->fetch, 1, 2);
-            if (at->fetch_lines > 1) __builtin_prefetch(at->fetch + line_floats, 1, 2);
-            at->fetch += at->fetch_stride;
+            if (at->fetch_lines > 1) __builtin_prefetch(at->fetch + at->fetch_line, 1, 2);
+            at->fetch += at->fetch_step;
         }
     }
     at->key += steps * panel_rows, at->query += steps * panel_rows, at->value += steps * columns * lanes;
@@ -141,7 +141,7 @@ INLINE void take_tile(size_t rows, size_t columns, tile_path *p) {
                      .factor = last ? p->factor : NULL,
                      .to = last ? p->output : p->sums,
                      .to_stride = last ? p->output_stride : columns * lanes};
-    choose_fetch_lines(rows * columns * lanes, p->fetch, &at);
+    choose_lines(rows * columns * lanes, p->fetch, &at);
     /* so many steps a turn that a queue of 144 decoded instructions (Golden Cove) holds the loop */
     const size_t turn = 32 / (rows * columns) > 4 ? 4 : 32 / (rows * columns);
     size_t left = p->steps;
@@ -200,7 +200,7 @@ INLINE void take_tiles(size_t columns, size_t rows, tile_path *p) {
 
 /* All steps of the block for `columns` vectors of S from m on; one alone may be `width` values wide. */
 INLINE void pass_columns(size_t columns, const one_head *head, const step_block *b, size_t m, size_t width,
-                         line_fetch *fetch) {
+                         even_fetch *fetch) {
     static const _Alignas(vector) float zeros[panel_columns * lanes];
     _Alignas(vector) float sums[block_steps * panel_columns * lanes], packed[block_rows * lanes];
     const size_t stride = head->strides->output_stride;
@@ -241,7 +241,7 @@ INLINE void pass_columns(size_t columns, const one_head *head, const step_block 
         store_part(output + t * stride, width, load(sums + t * lanes));
 }
 
-static void pass_block(const one_head *head, const step_block *b, line_fetch *fetch) {
+static void pass_block(const one_head *head, const step_block *b, even_fetch *fetch) {
     size_t m = 0;
     if (panel_columns == 4)
         for (; m + 4 * lanes <= b->columns; m += 4 * lanes) pass_columns(4, head, b, m, lanes, fetch);
@@ -249,22 +249,15 @@ static void pass_block(const one_head *head, const step_block *b, line_fetch *fe
     for (; m < b->columns; m += lanes) pass_columns(1, head, b, m, b->columns - m, fetch);
 }
 
-INLINE line_fetch begin_fetch(const one_head *head) {
-    const rill_heads_sequence *strides = head->strides;
-    const size_t key = (head->key_dim + line_floats - 1) / line_floats,
-                 value = (head->value_dim + line_floats - 1) / line_floats;
-    return (line_fetch){
-        .row = {head->next_keys, head->next_values, head->next_queries, head->next_output},
-        .stride = {strides->key_stride, strides->value_stride, strides->query_stride, strides->output_stride},
-        .lines = {key, value, key, value},
-        .which = head->next_keys ? 0 : 4,
-        .share = (float)(2 * (key + value)) / (float)(head->key_dim * head->value_dim)};
+INLINE float share_of(const row_fetch *rows, const one_head *head) {
+    size_t lines = 0;
+    for (size_t i = 0; i < rows->count; i++) lines += rows->rows[i].lines;
+    return (float)lines / (float)(head->key_dim * head->value_dim);
 }
 
 /* The block through one query head; false: it may hold what is not finite, and nothing has been changed. */
-static bool take_block(const one_head *head, step_block *b) {
+static bool take_block(const one_head *head, step_block *b, even_fetch *fetch) {
     const bool one_packing = head->value_dim <= block_columns;
-    line_fetch fetch = begin_fetch(head);
     for (b->row = 0; b->row < head->key_dim; b->row += b->rows) {
         const size_t left = head->key_dim - b->row;
         b->rows = left < block_rows ? left : block_rows;
@@ -276,11 +269,11 @@ static bool take_block(const one_head *head, step_block *b) {
         if (b->first && !is_finite(head, b, zeros)) return false;
         keep_normalizer(head, b);
         if (b->last) find_factors(head, b);
-        pass_block(head, b, &fetch);
+        pass_block(head, b, fetch);
         while (b->column + b->columns < head->value_dim) {
             begin_columns(head, b, b->column + b->columns);
             pack_values(panel_columns, head, b);
-            pass_block(head, b, &fetch);
+            pass_block(head, b, fetch);
         }
     }
     return true;
@@ -290,13 +283,17 @@ static size_t chunk(size_t key_dim, size_t value_dim, float *S, float *z, float 
                     const rill_heads_sequence *sequence) {
     const all_heads all = {key_dim, value_dim, S, z, epsilon, scale, sequence};
     step_block b;
+    even_fetch fetch;
     for (size_t head = 0; head < sequence->heads; head++)
         for (size_t done = 0; done < sequence->length; done += b.steps)
             for (size_t group = 0; group < sequence->query_group; group++) {
                 one_head one;
-                choose_head_and_next(&all, head, group, done, &one);
+                choose_head(&all, head, group, done, &one);
                 if (group == 0) begin_block(&one, sequence->length - done, &b);
-                if (!take_block(&one, &b)) return head * sequence->length + done;
+                plan_fetch(&all, head, group, done, b.steps, &fetch.rows);
+                fetch.due = 0;
+                fetch.share = share_of(&fetch.rows, &one);
+                if (!take_block(&one, &b, &fetch)) return head * sequence->length + done;
             }
     return sequence->heads * sequence->length;
 }

@@ -39,14 +39,11 @@ typedef struct group_writes {
     _Alignas(vector) float omega[group_steps][tile_columns * lanes];
 } group_writes;
 
-/* The rows of the head that is next: two lines of a step for a tile, and through all steps before the next
- * two. */
+/* A tile fetches two lines for a step or two, and goes through all steps before the next lines. */
 typedef struct group_fetch {
-    const float *row[4];
-    size_t stride[4], lines[4]; /* floats to the next step; lines of a row */
-    size_t which, at;           /* the next lines, of which; 4: none */
-    size_t steps, left;         /* of a block, and for these lines */
-    size_t turns;               /* steps for a tile */
+    row_fetch rows;
+    size_t left;  /* steps, for these lines */
+    size_t turns; /* steps for a tile */
 } group_fetch;
 
 /* Where a pass takes its columns of S from, and where it leaves them. */
@@ -70,28 +67,32 @@ typedef struct group_place {
     float *to;
     size_t from_stride, to_stride, decay_stride;
     const float *fetch;
-    size_t fetch_stride, fetch_left;
+    size_t fetch_step, fetch_line, fetch_left;
 } group_place;
 
 INLINE void fetch_next(group_place *at) {
     if (at->fetch_left == 0) return;
     __builtin_prefetch(at->fetch, 1, 2);
-    __builtin_prefetch(at->fetch + line_floats, 1, 2);
-    at->fetch += at->fetch_stride;
+    __builtin_prefetch(at->fetch + at->fetch_line, 1, 2);
+    at->fetch += at->fetch_step;
     at->fetch_left--;
 }
 
 /* Goes on with the lines that the last pass left, or with the next ones. */
-INLINE void begin_fetch_of_group(group_fetch *fetch, group_place *at) {
-    if (fetch->left == 0 && fetch->which < 4) {
-        fetch->at += 2;
-        if (fetch->at >= fetch->lines[fetch->which]) fetch->at = 0, fetch->which++;
-        fetch->left = fetch->which < 4 ? fetch->steps : 0;
+INLINE void begin_fetch(group_fetch *fetch, group_place *at) {
+    row_fetch *rows = &fetch->rows;
+    if (fetch->left == 0 && rows->which < rows->count) {
+        rows->at += 2;
+        if (rows->at >= rows->rows[rows->which].lines) rows->at = 0, rows->which++;
+        fetch->left = rows->steps;
     }
-    const size_t which = fetch->which & 3;
+    at->fetch_left = 0;
+    if (rows->which == rows->count) return;
+    const wanted_rows *wanted = rows->rows + rows->which;
+    at->fetch = wanted->first + rows->at * wanted->line + (rows->steps - fetch->left) * wanted->step;
+    at->fetch_step = wanted->step;
+    at->fetch_line = wanted->line;
     at->fetch_left = fetch->left;
-    at->fetch_stride = fetch->stride[which];
-    at->fetch = fetch->row[which] + fetch->at * line_floats + (fetch->steps - fetch->left) * at->fetch_stride;
 }
 
 INLINE void delta_rows(size_t writes, size_t reads, size_t rows, size_t columns, group_place *at,
@@ -150,7 +151,7 @@ INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const delta_
                       .start = p->start,
                       .end = p->end,
                       .decay_stride = p->decay_stride};
-    begin_fetch_of_group(fetch, &at);
+    begin_fetch(fetch, &at);
     for (size_t d = 0; d < p->rows; d += panel_rows) {
         const size_t rows = p->rows - d < panel_rows ? p->rows - d : panel_rows,
                      panel = d / panel_rows * p->panel;
@@ -163,7 +164,7 @@ INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const delta_
         for (size_t left = rows % tile_rows; left > 0; left--)
             delta_rows(writes, reads, 1, columns, &at, known, out, erased);
     }
-    fetch->left = at.fetch_left;
+    if (fetch->rows.which < fetch->rows.count) fetch->left = at.fetch_left;
     for (size_t i = 0; i < writes; i++)
         for (size_t c = 0; c < columns; c++)
             store_up_to(p->output + i * p->output_stride + c * lanes, width,
@@ -277,22 +278,8 @@ static void pass_delta_columns(const one_head *head, const delta_block *delta, g
         delta_columns(false, head, delta, m, delta->b.columns - m, fetch);
 }
 
-INLINE group_fetch begin_group_fetch(const one_head *head, const step_block *b) {
-    const rill_heads_sequence *strides = head->strides;
-    const size_t key = (head->key_dim + line_floats - 1) / line_floats,
-                 value = (head->value_dim + line_floats - 1) / line_floats;
-    return (group_fetch){
-        .row = {head->next_keys, head->next_values, head->next_queries, head->next_output},
-        .stride = {strides->key_stride, strides->value_stride, strides->query_stride, strides->output_stride},
-        .lines = {key, value, key, value},
-        .which = head->next_keys ? 0 : 4,
-        .steps = b->steps,
-        .left = head->next_keys ? b->steps : 0,
-        .turns = head->value_dim > tile_width ? 1 : 2};
-}
-
 /* false: the block may hold what is not finite, and nothing has been changed */
-static bool take_delta_block(const one_head *head, delta_block *delta) {
+static bool take_delta_block(const one_head *head, delta_block *delta, group_fetch *fetch) {
     step_block *b = &delta->b;
     b->row = 0;
     b->rows = head->key_dim;
@@ -300,17 +287,16 @@ static bool take_delta_block(const one_head *head, delta_block *delta) {
     b->erase = delta->erase;
     delta->erases = head->log_decay && head->strides->decay_per_key ? delta->erase : b->key;
     begin_columns(head, b, 0);
-    group_fetch fetch = begin_group_fetch(head, b);
     const vector zeros = prepare_block(true, head, b) + pack_values(tile_columns, head, b);
     if (!is_finite(head, b, zeros)) return false;
     find_factors(head, b);
     for (size_t t = 0; t < b->steps; t++) delta->held[t] = b->total[t] * b->total[t];
     find_scores(delta);
-    pass_delta_columns(head, delta, &fetch);
+    pass_delta_columns(head, delta, fetch);
     while (b->column + b->columns < head->value_dim) {
         begin_columns(head, b, b->column + b->columns);
         pack_values(tile_columns, head, b);
-        pass_delta_columns(head, delta, &fetch);
+        pass_delta_columns(head, delta, fetch);
     }
     return true;
 }
@@ -319,14 +305,17 @@ static size_t delta_chunk(size_t key_dim, size_t value_dim, float *S, float scal
                           const rill_heads_sequence *sequence) {
     const all_heads all = {key_dim, value_dim, S, NULL, 0, scale, sequence};
     delta_block block;
+    group_fetch fetch = {.turns = value_dim > tile_width ? 1 : 2};
     for (size_t i = 0; i < sequence->heads; i++)
         for (size_t done = 0; done < sequence->length; done += block.b.steps)
             for (size_t group = 0; group < sequence->query_group; group++) {
                 one_head head;
-                choose_head_and_next(&all, i, group, done, &head);
+                choose_head(&all, i, group, done, &head);
                 if (group == 0) begin_block(&head, sequence->length - done, &block.b);
                 for (size_t t = 0; t < block.b.steps; t++) block.beta[t] = beta_of(sequence, i, done + t);
-                if (!take_delta_block(&head, &block)) return i * sequence->length + done;
+                plan_fetch(&all, i, group, done, block.b.steps, &fetch.rows);
+                fetch.left = block.b.steps;
+                if (!take_delta_block(&head, &block, &fetch)) return i * sequence->length + done;
             }
     return sequence->heads * sequence->length;
 }

@@ -24,8 +24,6 @@ typedef struct one_head {
     const rill_heads_sequence *strides;
     const float *queries, *keys, *values, *log_decay;
     float *output;
-    const float *next_queries, *next_keys, *next_values,
-        *next_output; /* of the head that is next, NULL: none is */
 } one_head;
 
 /* Written where it is used: what was just stored by parts is slow to copy whole. */
