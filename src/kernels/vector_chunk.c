@@ -102,8 +102,8 @@ INLINE void take_steps(size_t steps, size_t rows, size_t columns, tile_place *at
         for (size_t c = 0; c < columns; c++) store(at->to + c * lanes, out[c]);
         at->from += at->from_stride, at->to += at->to_stride;
         if (at->fetch_lines > 0) {
-            __builtin_prefetch(at->fetch, 1, 2);
-            if (at->fetch_lines > 1) __builtin_prefetch(at->fetch + at->fetch_line, 1, 2);
+            __builtin_prefetch(at->fetch, 0, 2);
+            if (at->fetch_lines > 1) __builtin_prefetch(at->fetch + at->fetch_line, 0, 2);
             at->fetch += at->fetch_step;
         }
     }

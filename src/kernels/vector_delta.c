@@ -72,8 +72,8 @@ typedef struct group_place {
 
 INLINE void fetch_next(group_place *at) {
     if (at->fetch_left == 0) return;
-    __builtin_prefetch(at->fetch, 1, 2);
-    __builtin_prefetch(at->fetch + at->fetch_line, 1, 2);
+    __builtin_prefetch(at->fetch, 0, 2);
+    __builtin_prefetch(at->fetch + at->fetch_line, 0, 2);
     at->fetch += at->fetch_step;
     at->fetch_left--;
 }
