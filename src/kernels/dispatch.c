@@ -12,9 +12,11 @@
 #include "kernels/kernels.h"
 #include "kernels/tables.h"
 
+#ifdef RILL_HAS_AVX2
+#include <cpuid.h>
+#endif
 #if defined(RILL_HAS_AVX512) && defined(__linux__)
 #define RILL_HAS_AMX
-#include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -26,6 +28,13 @@ static bool always(void) {
 #ifdef RILL_HAS_AVX2
 static bool has_avx2(void) {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+
+/* No name of the compilers' (gcc 12, clang 14). */
+static bool has_avxvnni(void) {
+    enum { avx_vnni = 1 << 4 };
+    unsigned a, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & avx_vnni);
 }
 #endif
 
@@ -62,7 +71,7 @@ static const struct {
     {&rill_kernels_neon, always},
 #endif
 #ifdef RILL_HAS_AVX2
-    {&rill_kernels_avx2, has_avx2},
+    {&rill_kernels_avx2, has_avx2},     {&rill_kernels_avxvnni, has_avxvnni},
 #endif
 #ifdef RILL_HAS_AVX512
     {&rill_kernels_avx512, has_avx512}, {&rill_kernels_avx512vnni, has_avx512vnni},

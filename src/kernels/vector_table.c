@@ -14,4 +14,6 @@ const rill_kernels RILL_VECTOR_TABLE = TABLE(RILL_VECTOR_NAME, packed_dense);
 #ifdef __AVX512F__
 const rill_kernels rill_kernels_avx512vnni = TABLE("avx512vnni", vnni_dense);
 const rill_kernels rill_kernels_amx = TABLE("amx", amx_dense);
+#elif defined(__AVX2__)
+const rill_kernels rill_kernels_avxvnni = TABLE("avxvnni", vnni_dense);
 #endif
