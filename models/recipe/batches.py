@@ -12,11 +12,11 @@ import os
 import numpy as np
 import torch
 
+from corpora import SHARE
 from front_end import SETTINGS, normalised
 from prepare import FLOOR, STEP, VERSIONS, quantised
 
 BANDS, GROUP = SETTINGS["mel_bands"], SETTINGS["frames_per_step"]
-SHARE = {"speechocean": 0.33, "librispeech": 0.31, "arabicsc": 0.12, "vctk": 0.08, "spcommands": 0.16}
 LOUD = float(np.exp(-1.0))  # about the mel power of a band in speech at the level prepare.py gives
 KNOCKS, KNOCKS_FRAMES = 400, 500  # recordings of what nobody says, and how long they are
 SPEECH, NOISE, BABBLE, FAR, EVENTS, LAYERS = range(6)  # what a crop is mixed of

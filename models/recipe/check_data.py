@@ -11,7 +11,7 @@ import sys
 
 import soundfile
 
-from batches import SHARE
+from corpora import SHARE
 from conversations import RATE, Corpus
 from prepare import SHORTEST, training_rows
 from progress import told

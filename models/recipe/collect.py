@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from batches import SHARE
+from corpora import SHARE
 from channels import made_room
 from check_data import LEAST, check
 from conversations import RATE, Corpus, conversation, write

@@ -6,7 +6,8 @@
 
 Turns of 0.5 to 12 s, pauses, interjections, overlaps, late comers and long absences; most rooms are shared by all
 speakers, as rooms are. Dev voices are also taken a tenth faster and slower, as further voices; conversations of an even
-number are of one half of the dev speakers, those of an odd number of the other. Styles: dry; room; coded (a room, then a codec);
+number are of one half of the dev speakers, those of an odd number of the other. OUT/dev has strangers as well, whose corpora
+the network is not trained on (corpora.py), in styles named other…. Styles: dry; room; coded (a room, then a codec);
 phone (one band and one microphone's curve for all, and half of them GSM); long (eleven minutes, everybody away for
 five of them); meeting (far, many overlaps, pauses); table (as at a table with a microphone in the middle: short turns and
 backchannels of unlike loudness, long silences, knocks and rustles that nobody said); headset (the same turns close by, with
@@ -22,6 +23,7 @@ import soundfile
 from scipy.signal import fftconvolve, resample_poly
 
 from channels import CODECS, GSM, RATE, breaths, knocks, over_telephone, through_codec
+from corpora import SHARE
 from progress import told
 
 SPEEDS = {0: (1, 1), 1: (9, 10), 2: (10, 9)}
@@ -56,6 +58,14 @@ class Corpus:
         rows = [r for r in long if r["corpus"] == corpus] or long
         rows = rows if half is None else rows[half::2] or rows
         return [(r["path"], speed) for r in rows for speed in speeds]
+
+    def strangers(self):
+        """the same of each corpus of the train split that the network is not trained on, if it has two or more"""
+        of = collections.defaultdict(list)
+        for r in self.speakers:
+            if r["split"] == "train" and r["corpus"] not in SHARE and float(r["speech"]) >= 4.5:
+                of[r["corpus"]].append((r["path"], 0))
+        return [of[name] for name in sorted(of) if len(of[name]) > 1]
 
 
 def speech(corpus, voice, seconds, rng):
@@ -216,10 +226,19 @@ TUNING = {
     "phone": (36, 2, 4, (60, 90)),
     "long": (16, 6, 6, (672,)),
 }
+# the same with strangers, under the style's name after "other"
+STRANGE = {
+    "dry": (36, 2, 5, (120,)),
+    "room": (60, 2, 5, (120, 150)),
+    "phone": (60, 2, 5, (120, 150)),
+    "coded": (24, 2, 5, (150,)),
+    "meeting": (24, 2, 5, (150,)),
+}
 
 
 def tuning_set(corpus):
-    """(style, conversation) from the dev split at three speeds, by turns of either half of its speakers"""
+    """(style, conversation) from the dev split at three speeds, by turns of either half of its speakers; and from strangers,
+    by turns of each corpus"""
     voices = []
     for half in (0, 1):
         so, ls = (corpus.voices("dev", name, (0, 1, 2), half) for name in ("speechocean", "librispeech"))
@@ -229,13 +248,22 @@ def tuning_set(corpus):
         for k in range(count):
             of, speakers = voices[k % 2][k // 2 % (2 if style == "long" else 3)], int(rng.integers(least, most + 1))
             yield style, conversation(corpus, 1000 * number + 20000 + k, of, speakers, float(rng.choice(lengths)), style)
+    strangers = corpus.strangers()
+    for number, (style, (count, least, most, lengths)) in enumerate(STRANGE.items() if strangers else ()):
+        rng = np.random.default_rng([8, number])
+        for k in range(count):
+            of, speakers = strangers[k % len(strangers)], int(rng.integers(least, most + 1))
+            made = conversation(corpus, 1000 * number + 40000 + k, of, speakers, float(rng.choice(lengths)), style)
+            yield f"other{style}", made
 
 
 def every_nth(conversations, nth):
-    """(name, style, conversation) of every n-th pair of each style"""
+    """(name, style, conversation) of every n-th pair of each style; not of the same place in each n, as whose voices they are
+    of goes by turns as well"""
     of = collections.Counter()
     for style, made in conversations:
-        if of[style] // 2 % nth == 0:
+        pair = of[style] // 2
+        if (pair + pair // nth) % nth == 0:
             yield f"{style}{of[style]:03}", style, made
         of[style] += 1
 

@@ -14,7 +14,7 @@ to be learned by heart. It is a sum over the conversations.
 
 A random walk: one to three numbers change, a quarter of the conversations is tracked, and the next quarter only while what is
 tracked did not get worse. A change is kept when it pays for both halves of the dev speakers (conversations.py: even and odd
-numbers), and by MARGIN standard errors of its sum over the conversations: decisions hang by a hair here and there, so that
+numbers; strangers are in both), and by MARGIN standard errors of its sum over the conversations: decisions hang by a hair here and there, so that
 the cost jumps with every number, and of many changes some always pay for some conversations. --half tunes on one half alone and says what
 the other makes of it: how far what is gained holds for others."""
 import argparse
