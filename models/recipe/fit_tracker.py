@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Everything the tracker needs, for a new model: fit_tracker.py MODEL CONVERSATIONS DATA OUT.safetensors
-        [--keys KEYS.json] [--name NAME] [--licence TEXT] [--seconds 400] [--every 3] [--real NAME ...]
+        [--keys KEYS.json] [--name NAME] [--licence TEXT] [--seconds 400] [--real NAME ...]
 
-CONVERSATIONS was written by conversations.py (train, dev); of each style every third pair is taken. Encodes them, and of those of
+CONVERSATIONS was written by conversations.py (train, dev). Encodes them, and of those of
 dev a copy each at 48 kHz and 16 bits, so that no number is chosen that tells a copy otherwise; makes the
 tracker's tensors (tracker_backend.py), tunes its numbers and calibrates its scores (tune_tracker.py, calibrate_voices.py), and stamps
 all of it, with KEYS.json (the numbers to start from; model_id, licence, unless --name gives others), onto MODEL. --real names recordings of
@@ -12,7 +12,6 @@ built."""
 import argparse
 import json
 import os
-import re
 import subprocess
 import sys
 import time
@@ -33,18 +32,6 @@ def link(source, name, folder, as_name):
         at, to = os.path.join(source, name + ending), os.path.join(folder, as_name + ending)
         if os.path.exists(at) and not os.path.exists(to):
             os.symlink(os.path.abspath(at), to)
-
-
-def choose(source, folder, every):
-    """links to every so-manieth pair of conversations of each style"""
-    os.makedirs(folder, exist_ok=True)
-    styles = {}
-    for name in sorted(os.listdir(source)):
-        if name.endswith(".rttm"):
-            styles.setdefault(re.sub(r"\d+$", "", name[:-5]), []).append(name[:-5])
-    for names in styles.values():
-        for name in sum((names[k : k + 2] for k in range(0, len(names), 2 * every)), []):
-            link(source, name, folder, name)
 
 
 def copy(folder):
@@ -80,7 +67,6 @@ if __name__ == "__main__":
     parser.add_argument("--name", help="model_id, in place of that in KEYS.json, and of its licence")
     parser.add_argument("--licence", default="not stated", help="with --name")
     parser.add_argument("--seconds", type=float, default=400)
-    parser.add_argument("--every", type=int, default=3)
     parser.add_argument("--real", nargs="*", default=[])
     parser.add_argument("--build", default=os.path.join(ROOT, "build", "release"))
     chosen = parser.parse_args()
@@ -92,7 +78,10 @@ if __name__ == "__main__":
         os.path.join(work, name) for name in ("backend.npz", "length.json", "voices.json", "tuned.json")
     )
     for source, folder in (("train", train), ("dev", dev)):
-        choose(os.path.join(chosen.conversations, source), folder, chosen.every)
+        os.makedirs(folder, exist_ok=True)
+        for name in sorted(os.listdir(os.path.join(chosen.conversations, source))):
+            if name.endswith(".rttm"):
+                link(os.path.join(chosen.conversations, source), name[:-5], folder, name[:-5])
     for number, name in enumerate(chosen.real):
         link(os.path.join(chosen.data, "conv", "test"), name, dev, f"real{number}")
     for folder in (dev, train, copy(dev)):
@@ -101,7 +90,7 @@ if __name__ == "__main__":
         named, chosen.keys = {**merge(chosen.keys), "model_id": chosen.name, "licence": chosen.licence}, os.path.join(work, "keys.json")
         with open(chosen.keys, "w") as file:
             json.dump(named, file)
-    run(sys.executable, os.path.join(HERE, "tracker_backend.py"), train, dev, backend, length)
+    run(sys.executable, os.path.join(HERE, "tracker_backend.py"), train, backend, length)
     run(sys.executable, os.path.join(HERE, "calibrate_voices.py"), rill, chosen.model, chosen.data, voices)
     run(sys.executable, stamp, chosen.model, chosen.out, chosen.keys, length, voices, backend)
     run(sys.executable, os.path.join(HERE, "tune_tracker.py"), tracker, chosen.out, dev, tuned, "--seconds", chosen.seconds)

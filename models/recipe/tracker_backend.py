@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Makes the tracker's tensors for a model: tracker_backend.py TRAIN DEV OUT.npz OUT.json
+"""Makes the tracker's tensors for a model: tracker_backend.py CONVERSATIONS OUT.npz OUT.json
 
-TRAIN and DEV are folders of conversations of the train and the dev split (conversations.py) with their steps beside them,
+CONVERSATIONS is a folder of conversations of the train split (conversations.py) with their steps beside them,
 NAME.steps and NAME.rttm (cached_tracker encode). Needs numpy, scipy.
 
 The conversations are encoded as they would be heard, context and all. Steps at least
@@ -9,11 +9,9 @@ The conversations are encoded as they would be heard, context and all. Steps at 
   W   scatter of steps around their speaker's mean,
   B   scatter of speakers around their conversation's mean (noise of the means taken off),
   C   scatter of the conversations' means: rooms, noises, microphones.
-Those of TRAIN say which directions tell speakers apart: the projection makes W + RIDGE and B diagonal, where B is largest. How far
-they do they must not say: the network has learned these speakers by heart, and takes them further apart than any it has not
-heard. So what DEV's speakers differ by is the measure: steps are scaled so that DEV's W has a diagonal of ones, and B's
-diagonal is scale · (TRAIN's)^power, the two numbers by least squares of logarithms on DEV's. Of C its sum is kept, as a share of
-B's: direction by direction it is known too badly.
+The projection makes W + RIDGE and B diagonal, takes the directions in which B is largest, and scales each so that W's diagonal
+is ones. RIDGE is there because the network knows these speakers by heart: W is small in directions in which it is not for
+others, and without it such directions would count most.
 OUT.json receives the usual length of a mean of embeddings."""
 import json
 import sys
@@ -23,8 +21,9 @@ from scipy.linalg import eigh
 
 from cached_steps import folder
 
-DIM = 96  # directions kept at most, of those that tell speakers apart best
-RIDGE = 1.0  # added to W's diagonal, as a share of its mean: W of speakers known by heart is small where others' is not
+DIM = 128  # directions kept at most, of those that tell speakers apart best
+RIDGE = 1.0  # added to W's diagonal, as a share of its mean
+SPREAD = 1.25  # times B: chosen on dev, where fewer speakers too many are told so
 
 
 def truth(turns, steps, step_seconds):
@@ -103,30 +102,23 @@ def scatters(conversations):
     return within, between, rooms, centres.mean(0), float(np.mean(lengths))
 
 
-def backend(train, dev):
-    within, between, _, mean, length = scatters(train)
-    unseen_within, unseen_between, unseen_rooms, _, _ = scatters(dev)
+def backend(conversations):
+    within, between, rooms, mean, length = scatters(conversations)
     value, vector = eigh(between, within + RIDGE * np.trace(within) / len(within) * np.eye(len(within)))
     order = [d for d in np.argsort(-value)[:DIM] if value[d] > 1e-3 * value.max()]  # few speakers span few directions
-    value, vector = value[order], vector[:, order]
-    vector = vector / np.sqrt(np.diag(vector.T @ unseen_within @ vector))
-    unseen = np.maximum(np.diag(vector.T @ unseen_between @ vector), 0.02)
-    power, scale = np.polyfit(np.log(value), np.log(unseen), 1)
-    spread = np.exp(scale) * value**power
-    share = max(np.trace(vector.T @ unseen_rooms @ vector) / spread.sum(), 0.01)
-    print(f"tracker_backend: dev's speakers differ by {np.exp(scale):.3f} · (train's)^{power:.3f}, rooms by {share:.3f} of that")
+    vector = vector[:, order] / np.sqrt(np.diag(vector[:, order].T @ within @ vector[:, order]))
     keys = {"tracker": {"pooled_length": round(length, 4)}}
     return keys, {
         "tracker.projection": vector.T,
         "tracker.mean": mean,
-        "tracker.between": spread,
-        "tracker.room": share * spread,
+        "tracker.between": SPREAD * np.diag(vector.T @ between @ vector),
+        "tracker.room": np.maximum(np.diag(vector.T @ rooms @ vector), 1e-5),
     }
 
 
 if __name__ == "__main__":
-    train, dev, out, out_keys = sys.argv[1:]
-    keys, tensors = backend(folder(train), folder(dev))
+    source, out, out_keys = sys.argv[1:]
+    keys, tensors = backend(folder(source))
     with open(out_keys, "w") as file:
         json.dump(keys, file)
     np.savez(out, **{name: np.ascontiguousarray(x, np.float32) for name, x in tensors.items()})
