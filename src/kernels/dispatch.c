@@ -52,12 +52,19 @@ static bool has_avx512vnni(void) {
 
 #ifdef RILL_HAS_AMX
 /* The registers of tiles are 8 KiB, which Linux keeps for the threads of a process once it has asked
- * (Documentation/arch/x86/xstate.rst). */
-static bool has_amx(void) {
+ * (Documentation/arch/x86/xstate.rst). It asks when the library is loaded: a first step makes no system
+ * call. */
+static bool amx_is_allowed;
+
+__attribute__((constructor)) static void ask_for_amx(void) {
     enum { request_permission = 0x1023, tile_data = 18, amx_tile = 1 << 24, amx_int8 = 1 << 25 };
     unsigned a, b, c, d;
-    return has_avx512vnni() && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & amx_tile) && (d & amx_int8) &&
-           syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+    amx_is_allowed = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & amx_tile) && (d & amx_int8) &&
+                     syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+}
+
+static bool has_amx(void) {
+    return amx_is_allowed && has_avx512vnni();
 }
 #endif
 
