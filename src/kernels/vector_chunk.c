@@ -116,6 +116,17 @@ INLINE tile_path *once_more(tile_path *p) {
     return p;
 }
 
+/* Every row by its decay; returns the next rows'. */
+INLINE const float *forget(size_t rows, size_t columns, const float *decay, size_t stride,
+                           vector s[tallest_tile][panel_columns]) {
+    UNROLL
+    for (size_t r = 0; r < rows; r++) {
+        UNROLL
+        for (size_t c = 0; c < columns; c++) s[r][c] *= splat(decay[r * stride]);
+    }
+    return decay + rows * stride;
+}
+
 INLINE void take_tile(size_t rows, size_t columns, tile_path *p) {
     vector s[tallest_tile][panel_columns];
     UNROLL
@@ -123,14 +134,7 @@ INLINE void take_tile(size_t rows, size_t columns, tile_path *p) {
         UNROLL
         for (size_t c = 0; c < columns; c++) s[r][c] = load(p->S + r * p->S_stride + c * lanes);
     }
-    if (p->start) {
-        UNROLL
-        for (size_t r = 0; r < rows; r++) {
-            UNROLL
-            for (size_t c = 0; c < columns; c++) s[r][c] *= splat(p->start[r * p->decay_stride]);
-        }
-        p->start += rows * p->decay_stride;
-    }
+    if (p->start) p->start = forget(rows, columns, p->start, p->decay_stride, s);
     p = once_more(p);
     const bool last = p->rows_left == rows;
     tile_place at = {.key = p->key,
@@ -149,14 +153,7 @@ INLINE void take_tile(size_t rows, size_t columns, tile_path *p) {
     for (; left > 0; left--) take_steps(1, rows, columns, &at, s);
     p = once_more(p);
     if (p->update) {
-        if (p->end) {
-            UNROLL
-            for (size_t r = 0; r < rows; r++) {
-                UNROLL
-                for (size_t c = 0; c < columns; c++) s[r][c] *= splat(p->end[r * p->decay_stride]);
-            }
-            p->end += rows * p->decay_stride;
-        }
+        if (p->end) p->end = forget(rows, columns, p->end, p->decay_stride, s);
         UNROLL
         for (size_t r = 0; r < rows; r++) {
             UNROLL
