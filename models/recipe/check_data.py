@@ -11,8 +11,8 @@ import sys
 
 import soundfile
 
-from corpora import SHARE
 from conversations import RATE, Corpus
+from corpora import SHARE
 from prepare import SHORTEST, training_rows
 from progress import told
 

@@ -15,10 +15,10 @@ import numpy as np
 import soundfile
 from scipy.signal import resample_poly
 
-from corpora import SHARE
 from channels import made_room
 from check_data import LEAST, check
 from conversations import RATE, Corpus, conversation, write
+from corpora import SHARE
 from front_end import HOP, WINDOW, log_mel
 from prepare import SHORTEST, heard
 from progress import told

@@ -51,10 +51,14 @@ class Corpus:
             self._audio[path] = samples if samples.ndim == 1 else samples[:, 0]
         return self._audio[path]
 
+    def who_talk(self, split):
+        """speakers of at least 4.5 s of speech"""
+        return [r for r in self.speakers if r["split"] == split and float(r["speech"]) >= 4.5]
+
     def voices(self, split, corpus, speeds=(0,), half=None):
         """(path, speed) of who has at least 4.5 s of speech in a corpus, or, where the split has nobody of it, in any; of
         half 0 or 1 of them, where there are two"""
-        long = [r for r in self.speakers if r["split"] == split and float(r["speech"]) >= 4.5]
+        long = self.who_talk(split)
         rows = [r for r in long if r["corpus"] == corpus] or long
         rows = rows if half is None else rows[half::2] or rows
         return [(r["path"], speed) for r in rows for speed in speeds]
@@ -62,8 +66,8 @@ class Corpus:
     def strangers(self):
         """the same of each corpus of the train split that the network is not trained on, if it has two or more"""
         of = collections.defaultdict(list)
-        for r in self.speakers:
-            if r["split"] == "train" and r["corpus"] not in SHARE and float(r["speech"]) >= 4.5:
+        for r in self.who_talk("train"):
+            if r["corpus"] not in SHARE:
                 of[r["corpus"]].append((r["path"], 0))
         return [of[name] for name in sorted(of) if len(of[name]) > 1]
 
@@ -236,6 +240,16 @@ STRANGE = {
 }
 
 
+def made_by(table, seed, first, corpus, cast):
+    """(style, conversation) of all in a table like TUNING, their seeds from first on; cast(style, k): whose voices the k-th of
+    a style is of"""
+    for number, (style, (count, least, most, lengths)) in enumerate(table.items()):
+        rng = np.random.default_rng([seed, number])
+        for k in range(count):
+            of, speakers = cast(style, k), int(rng.integers(least, most + 1))
+            yield style, conversation(corpus, first + 1000 * number + k, of, speakers, float(rng.choice(lengths)), style)
+
+
 def tuning_set(corpus):
     """(style, conversation) from the dev split at three speeds, by turns of either half of its speakers; and from strangers,
     by turns of each corpus"""
@@ -243,17 +257,10 @@ def tuning_set(corpus):
     for half in (0, 1):
         so, ls = (corpus.voices("dev", name, (0, 1, 2), half) for name in ("speechocean", "librispeech"))
         voices.append([so, ls, so + ls])
-    for number, (style, (count, least, most, lengths)) in enumerate(TUNING.items()):
-        rng = np.random.default_rng([7, number])
-        for k in range(count):
-            of, speakers = voices[k % 2][k // 2 % (2 if style == "long" else 3)], int(rng.integers(least, most + 1))
-            yield style, conversation(corpus, 1000 * number + 20000 + k, of, speakers, float(rng.choice(lengths)), style)
+    yield from made_by(TUNING, 7, 20000, corpus, lambda style, k: voices[k % 2][k // 2 % (2 if style == "long" else 3)])
     strangers = corpus.strangers()
-    for number, (style, (count, least, most, lengths)) in enumerate(STRANGE.items() if strangers else ()):
-        rng = np.random.default_rng([8, number])
-        for k in range(count):
-            of, speakers = strangers[k % len(strangers)], int(rng.integers(least, most + 1))
-            made = conversation(corpus, 1000 * number + 40000 + k, of, speakers, float(rng.choice(lengths)), style)
+    if strangers:
+        for style, made in made_by(STRANGE, 8, 40000, corpus, lambda style, k: strangers[k % len(strangers)]):
             yield f"other{style}", made
 
 
