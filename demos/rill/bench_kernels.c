@@ -123,15 +123,24 @@ static void make_plan(const struct numbers *dims, const struct numbers *lengths,
                                         .length = streams[i]});
 }
 
-/* A table that differs from the one before in its dense layers alone is no other to attention. */
-static size_t tables_of_attention(const struct kernels_bench *bench) {
-    size_t count = bench->tables_count;
-    while (count > 1 && bench->tables[count - 1]->recurrent == bench->tables[count - 2]->recurrent) count--;
+/* A table that differs from one before in its dense layers alone is no other to attention: those go last.
+ * Returns how many there are before them. */
+static size_t order_tables(struct kernels_bench *bench) {
+    const rill_kernels *others[TABLES_MAX];
+    size_t count = 0, others_count = 0;
+    for (size_t i = 0; i < bench->tables_count; i++) {
+        const rill_kernels *table = bench->tables[i];
+        if (count > 0 && bench->tables[count - 1]->recurrent == table->recurrent)
+            others[others_count++] = table;
+        else
+            bench->tables[count++] = table;
+    }
+    memcpy(bench->tables + count, others, others_count * sizeof *others);
     return count;
 }
 
 static int run_plan(struct kernels_bench *bench, const struct plan *plan) {
-    const size_t all = bench->tables_count, of_attention = tables_of_attention(bench);
+    const size_t all = bench->tables_count, of_attention = order_tables(bench);
     int code = EXIT_DONE;
     for (size_t i = 0; i < plan->count && code == EXIT_DONE; i++) {
         const struct planned_race *race = &plan->races[i];
