@@ -14,7 +14,7 @@ enum { TABLES_MAX = 8 };
 struct kernels_bench {
     struct bench_output output;
     struct race_rules race_rules;
-    const rill_kernels *tables[TABLES_MAX]; /* from slow to fast, those that differ in dense layers alone last */
+    const rill_kernels *tables[TABLES_MAX]; /* from slow to fast; see order_tables */
     size_t tables_count;
     const char *model; /* NULL: the embedded one */
 };
