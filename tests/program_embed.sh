@@ -36,6 +36,11 @@ run 0 embed a.wav b.wav
 # a pipe cannot be sought, but be read up to the start
 "$rill" embed --start 1 --duration 2.5 - <a.wav 2>err | sed 's/"path": "-"/"path": "a.wav"/' >out
 same out <(sed -n 4p listed) "a segment of standard input differs"
+# several of one pipe: on from the one before, and an error where that would be back
+printf -- '-\t5\t2\n-\t1\t2.5\n-\t3\t1\n' >piped.tsv
+cat a.wav | "$rill" embed --list piped.tsv 2>err | sed 's/"path": "-"/"path": "a.wav"/' >out || true
+same <(sed -n 1,2p out) <(sed -n '1p;4p' listed) "the segments of a pipe differ"
+sed -n 3p out | grep -q '"error": ".*beginning' || fail "a segment that overlaps another of a pipe is no error"
 "$rill" embed --list - <list.tsv >out 2>err && fail "a failing list ends with 0"
 same out listed "a list from standard input differs"
 : >empty.tsv

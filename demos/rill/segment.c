@@ -54,12 +54,13 @@ static rill_status push(rill_audio_file *file, rill_embedder *embedder, uint64_t
     return RILL_OK;
 }
 
-static rill_status go_to(rill_audio_file *file, uint64_t sample, rill_error *why) {
-    rill_status status = rill_audio_file_seek(file, sample, why);
-    if (status != RILL_UNSUPPORTED) return status;
+/* A pipe is read on from where it stands, and never back. */
+static rill_status go_to(const struct segment_source *source, uint64_t sample, rill_error *why) {
+    rill_status status = rill_audio_file_seek(source->file, sample, why);
+    if (status != RILL_UNSUPPORTED || sample < source->position) return status;
     uint64_t passed;
     bool usable;
-    return push(file, NULL, sample, &passed, &usable, why); /* a pipe, still at its beginning */
+    return push(source->file, NULL, sample - source->position, &passed, &usable, why);
 }
 
 static rill_status refuse(rill_error *why, const char *path, double start, const char *what) {
@@ -77,9 +78,10 @@ rill_status segment_embed(struct segment_source *source, const char *path, struc
     rill_embedder_reset(source->embedder);
     if (length && first >= length)
         return refuse(why, path, segment->start, "the segment begins beyond the end");
-    rill_status status = first != source->position ? go_to(source->file, first, why) : RILL_OK;
+    rill_status status = first != source->position ? go_to(source, first, why) : RILL_OK;
     if (status == RILL_OK) status = push(source->file, source->embedder, count, &read, &usable, why);
-    source->position = status == RILL_OK ? first + read : UINT64_MAX;
+    if (status != RILL_UNSUPPORTED) /* else nothing was read */
+        source->position = status == RILL_OK ? first + read : UINT64_MAX;
     if (status != RILL_OK) return status;
     segment->duration = (double)read / rate;
     segment->speech_seconds = rill_embedder_finish(source->embedder, embedding);
