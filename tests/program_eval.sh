@@ -67,6 +67,16 @@ told '"confusion": 0.0, "total": 0.0'
 printf 'one NA 0 4\n' >only.uem
 run 0 eval --json --uem only.uem reference.rttm found.rttm
 rates_are one 0.0 0.0 0.0 0.0 4.0
+# speakers are those heard there: A and x, and a voice told twice over for less than a second is none
+turns doubled.rttm <<END
+one 0 4 x
+one 1 0.6 z
+one 1 0.6 z
+one 5 3 y
+END
+run 0 eval --uem only.uem reference.rttm doubled.rttm
+told '^one .* 1 of 1$'
+told '^TOTAL .* 1 of 1$'
 run 1 eval --uem missing.uem reference.rttm found.rttm
 said 'missing\.uem'
 

@@ -56,19 +56,14 @@ static const char doc[] = "Diarization error rate: missed speech, false alarms a
                           "that the time they share is "
                           "greatest. Overlapping speech counts. Files are told apart by the ids inside the "
                           "RTTMs; one the hypothesis "
-                          "lacks is all missed. The last column counts speakers with at least a second of "
-                          "speech: found, of true.\n\n"
+                          "lacks is all missed. The last column counts the speakers of what is scored: found "
+                          "with at least a second of speech, of true.\n\n"
                           "Example:\n"
                           "  rill track --rttm found.rttm meeting.wav\n"
                           "  rill eval --collar 0.25 meeting.rttm found.rttm";
 
-struct total {
-    struct error_row row;
-    bool json;
-};
-
-static bool print_row(const struct total *total, const struct error_row *row) {
-    return total->json ? error_json_row(NULL, &row->error) : error_table_row(row);
+static bool print_row(bool json, const rill_diarization_error *error) {
+    return json ? error_json_row(NULL, error) : error_table_row(error);
 }
 
 static bool has_file(const rill_turns *turns, const char *file) {
@@ -95,31 +90,28 @@ static void warn_of_strangers(const rill_turns *reference, const rill_turns *hyp
 }
 
 /* Rows of one pair; its sum goes to the total. */
-static int score(struct total *total, const rill_turns *reference, const rill_turns *hypothesis,
-                 const rill_turns *uem, double collar) {
+static int score(const struct arguments *arguments, const rill_turns *reference, const rill_turns *hypothesis,
+                 const rill_turns *uem, rill_diarization_error *total) {
     rill_diarization_error *errors = NULL;
     size_t count = 0;
     rill_error why;
-    rill_status status = rill_diarization_score(reference, hypothesis, uem, collar, &errors, &count, &why);
+    rill_status status =
+        rill_diarization_score(reference, hypothesis, uem, arguments->collar, &errors, &count, &why);
     if (status != RILL_OK) {
         complain("%s", why.message);
         return EXIT_INPUT;
     }
     bool written = true;
     for (size_t i = 0; written && i + 1 < count; i++) { /* the last is this pair's own total */
-        struct error_row row = {errors[i], error_count_speakers(reference, errors[i].file),
-                                error_count_speakers(hypothesis, errors[i].file)};
-        written = print_row(total, &row);
-        error_add(&total->row.error, &row.error);
-        total->row.speakers_true += row.speakers_true;
-        total->row.speakers_found += row.speakers_found;
+        written = print_row(arguments->shared.json, &errors[i]);
+        error_add(total, &errors[i]);
     }
     rill_diarization_errors_destroy(errors);
     return written ? EXIT_DONE : EXIT_OUTPUT;
 }
 
-static int score_pair(struct total *total, const struct arguments *arguments, char **pair,
-                      const rill_turns *uem) {
+static int score_pair(const struct arguments *arguments, char **pair, const rill_turns *uem,
+                      rill_diarization_error *total) {
     rill_turns *reference = NULL, *hypothesis = NULL;
     rill_error why;
     int code = EXIT_INPUT;
@@ -128,7 +120,7 @@ static int score_pair(struct total *total, const struct arguments *arguments, ch
         complain("%s", why.message);
     } else {
         if (!arguments->shared.quiet) warn_of_strangers(reference, hypothesis);
-        code = score(total, reference, hypothesis, uem, arguments->collar);
+        code = score(arguments, reference, hypothesis, uem, total);
     }
     rill_turns_destroy(reference);
     rill_turns_destroy(hypothesis);
@@ -139,17 +131,17 @@ int command_eval(int count, char **arguments_given) {
     struct arguments arguments = {.shared = options_defaults()};
     const struct argp argp = {own, parse, "REFERENCE.rttm HYPOTHESIS.rttm...", doc, children, NULL, NULL};
     options_parse(&argp, count, arguments_given, &arguments);
-    struct total total = {.row.error.file = "TOTAL", .json = arguments.shared.json};
+    rill_diarization_error total = {.file = "TOTAL"};
     rill_turns *uem = NULL;
     rill_error why;
     if (arguments.uem && rill_uem_read(arguments.uem, &uem, &why) != RILL_OK) {
         complain("%s", why.message);
         return EXIT_INPUT;
     }
-    int code = total.json || error_table_head() ? EXIT_DONE : EXIT_OUTPUT;
+    int code = arguments.shared.json || error_table_head() ? EXIT_DONE : EXIT_OUTPUT;
     for (size_t i = 0; code == EXIT_DONE && i < arguments.shared.count; i += 2)
-        code = score_pair(&total, &arguments, arguments.shared.words + i, uem);
-    if (code == EXIT_DONE && !print_row(&total, &total.row)) code = EXIT_OUTPUT;
+        code = score_pair(&arguments, arguments.shared.words + i, uem, &total);
+    if (code == EXIT_DONE && !print_row(arguments.shared.json, &total)) code = EXIT_OUTPUT;
     rill_turns_destroy(uem);
     return code;
 }

@@ -3,14 +3,10 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "json_line.h"
 #include "message.h"
 #include "text.h"
-
-static const double counted_seconds = 1;
 
 static double rate(double seconds, double reference) {
     if (reference > 0) return seconds / reference;
@@ -30,37 +26,8 @@ void error_add(rill_diarization_error *total, const rill_diarization_error *erro
     total->false_alarm += error->false_alarm;
     total->confusion += error->confusion;
     total->scored += error->scored;
-}
-
-struct heard {
-    const char *speaker;
-    double seconds;
-};
-
-/* Adds a turn to the speaker's time; false when out of memory. */
-static bool add_turn(struct heard **heard, size_t *count, const rill_turn *turn) {
-    for (size_t i = 0; i < *count; i++)
-        if (!strcmp((*heard)[i].speaker, turn->speaker)) {
-            (*heard)[i].seconds += turn->duration;
-            return true;
-        }
-    struct heard *grown = realloc(*heard, (*count + 1) * sizeof *grown);
-    if (!grown) return false;
-    *heard = grown;
-    grown[(*count)++] = (struct heard){turn->speaker, turn->duration};
-    return true;
-}
-
-size_t error_count_speakers(const rill_turns *turns, const char *file) {
-    struct heard *heard = NULL;
-    size_t count = 0, speakers = 0;
-    for (size_t i = 0; i < rill_turns_count(turns); i++) {
-        rill_turn turn = rill_turns_at(turns, i);
-        if (!strcmp(turn.file, file) && !add_turn(&heard, &count, &turn)) break;
-    }
-    for (size_t i = 0; i < count; i++) speakers += heard[i].seconds >= counted_seconds;
-    free(heard);
-    return speakers;
+    total->reference_speakers += error->reference_speakers;
+    total->hypothesis_speakers += error->hypothesis_speakers;
 }
 
 bool error_table_head(void) {
@@ -76,17 +43,17 @@ static void print_rate(double fraction) {
         printf(" %8s", "-");
 }
 
-bool error_table_row(const struct error_row *row) {
-    struct error_rates rates = error_rates(&row->error);
-    char file[3 * sizeof row->error.file], speakers[48];
-    text_clean(file, sizeof file, row->error.file);
-    snprintf(speakers, sizeof speakers, "%zu of %zu", row->speakers_found, row->speakers_true);
+bool error_table_row(const rill_diarization_error *error) {
+    struct error_rates rates = error_rates(error);
+    char file[3 * sizeof error->file], speakers[48];
+    text_clean(file, sizeof file, error->file);
+    snprintf(speakers, sizeof speakers, "%zu of %zu", error->hypothesis_speakers, error->reference_speakers);
     printf("%-24s", file);
     print_rate(rates.missed);
     print_rate(rates.false_alarm);
     print_rate(rates.confusion);
     print_rate(rates.total);
-    printf(" %9.2f %9s\n", row->error.scored, speakers);
+    printf(" %9.2f %9s\n", error->scored, speakers);
     return output_flush();
 }
 

@@ -4,15 +4,8 @@
 #define ERROR_TABLE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 #include <rill/stream/diarization.h>
-
-/* One row: the error, and how many speakers there were (from one second of label on). */
-struct error_row {
-    rill_diarization_error error;
-    size_t speakers_true, speakers_found;
-};
 
 /* The fractions of reference speech; 0 when there is neither reference nor error, NAN when there is only
  * error. */
@@ -24,12 +17,9 @@ struct error_rates error_rates(const rill_diarization_error *error);
 /* Adds an error to a total. */
 void error_add(rill_diarization_error *total, const rill_diarization_error *error);
 
-/* Speakers with at least one second of turns in this file. */
-size_t error_count_speakers(const rill_turns *turns, const char *file);
-
 /* All return false when standard output could not be written. */
 bool error_table_head(void);
-bool error_table_row(const struct error_row *row);
+bool error_table_row(const rill_diarization_error *error);
 /* event: told as "event" before the rest, or NULL. */
 bool error_json_row(const char *event, const rill_diarization_error *error);
 

@@ -72,16 +72,8 @@ int reference_score(const rill_turns *reference, const rill_turns *hypothesis, d
         return EXIT_INPUT;
     }
     bool written = json || error_table_head();
-    struct error_row total = {0};
-    for (size_t i = 0; written && i < count; i++) {
-        struct error_row row = {errors[i], error_count_speakers(reference, errors[i].file),
-                                error_count_speakers(hypothesis, errors[i].file)};
-        bool last = i + 1 == count;
-        total.speakers_true += row.speakers_true;
-        total.speakers_found += row.speakers_found;
-        if (last) row = (struct error_row){errors[i], total.speakers_true, total.speakers_found};
-        written = json ? error_json_row("error_rate", &row.error) : error_table_row(&row);
-    }
+    for (size_t i = 0; written && i < count; i++)
+        written = json ? error_json_row("error_rate", &errors[i]) : error_table_row(&errors[i]);
     rill_diarization_errors_destroy(errors);
     return written ? EXIT_DONE : EXIT_OUTPUT;
 }
