@@ -47,6 +47,22 @@ run 2 track --max-speakers 1000 a.wav
 run 2 track --save-state s a.wav b.wav
 run 2 track --rttm r --rttm-corrected r a.wav
 run 2 track --resume s --latency 1 a.wav
+run 2 listen --record r --rttm r
+# what is read is not written over, whatever it is called; two recordings are not told under one id
+for option in --rttm --rttm-corrected --save-state; do
+    echo kept >a.wav
+    ln -f a.wav b.wav
+    run 2 track $option b.wav a.wav
+    said '^rill track: b\.wav is read'
+    run 2 track --reference a.wav $option ./a.wav c.wav
+    [ "$(cat a.wav)" = kept ] || fail "$option writes over what is read"
+done
+run 2 track --save-state s --rttm s a.wav
+for option in --rttm --rttm-corrected --reference; do
+    run 2 track $option r one/a.wav two/a.flac
+    said '"a"'
+done
+rm a.wav b.wav
 run 2 eval a.rttm
 run 2 eval --collar -1 a.rttm b.rttm
 run 2 enroll Anna

@@ -48,6 +48,11 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     case 'r':
         arguments->record = text;
         break;
+    case ARGP_KEY_END:
+        if (options_same_file(arguments->record, arguments->shared.rttm) ||
+            options_same_file(arguments->record, arguments->shared.rttm_corrected))
+            argp_error(state, "--record and the turns cannot be one file");
+        break;
     case ARGP_KEY_ARG:
         argp_error(state, "listen takes no file; rill track %s does", text);
         break;

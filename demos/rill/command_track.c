@@ -45,15 +45,46 @@ static const struct argp_option own[] = {
     {0},
 };
 
+/* Nothing that is read may be written over, and no output by another. */
+static void check_outputs(struct argp_state *state, const struct arguments *arguments) {
+    const struct options *shared = &arguments->shared;
+    const char *const outputs[] = {shared->rttm, shared->rttm_corrected, arguments->save_state};
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
+        bool read = options_same_file(outputs[i], arguments->reference);
+        for (size_t k = 0; k < shared->count && !read; k++)
+            read = options_same_file(outputs[i], shared->words[k]);
+        if (read) argp_error(state, "%s is read: it cannot be written as well", outputs[i]);
+    }
+    if (options_same_file(arguments->save_state, shared->rttm) ||
+        options_same_file(arguments->save_state, shared->rttm_corrected))
+        argp_error(state, "--save-state and the turns cannot be one file");
+}
+
+/* In RTTM a recording is known by its id alone. */
+static void check_ids(struct argp_state *state, const struct options *shared) {
+    char id[FILE_ID_SIZE], other[FILE_ID_SIZE];
+    for (size_t i = 1; i < shared->count; i++) {
+        turn_file_id(id, shared->words[i]);
+        for (size_t k = 0; k < i; k++) {
+            turn_file_id(other, shared->words[k]);
+            if (strcmp(id, other) != 0) continue;
+            argp_error(state, "%s and %s are both called \"%s\" in RTTM: track them one by one",
+                       shared->words[k], shared->words[i], id);
+        }
+    }
+}
+
 static void check(struct argp_state *state, const struct arguments *arguments) {
     const struct options *shared = &arguments->shared;
-    if (arguments->shared.count == 0) argp_error(state, "no recording given; - is standard input");
-    if (arguments->shared.count > 1 && (arguments->save_state || arguments->resume))
-        argp_error(state, "--save-state and --resume take one recording, not %zu", arguments->shared.count);
+    if (shared->count == 0) argp_error(state, "no recording given; - is standard input");
+    if (shared->count > 1 && (arguments->save_state || arguments->resume))
+        argp_error(state, "--save-state and --resume take one recording, not %zu", shared->count);
     if (arguments->resume &&
         (!isnan(shared->latency) || !isnan(shared->threshold) || shared->max_speakers || shared->speakers))
         argp_error(state, "--resume goes on with the settings and voices that were saved: leave --latency, "
                           "--threshold, --max-speakers and --speakers out");
+    check_outputs(state, arguments);
+    if (shared->rttm || shared->rttm_corrected || arguments->reference) check_ids(state, shared);
 }
 
 static error_t parse(int key, char *text, struct argp_state *state) {

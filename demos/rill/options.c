@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <rill/attention.h>
 #include <rill/stream/audio_file.h>
@@ -37,6 +38,14 @@ double options_number(struct argp_state *state, const char *option, const char *
     if (end == text || *end || errno || !(number >= least && number <= greatest))
         argp_error(state, "%s: \"%s\" is no number from %.10g to %.10g", option, text, least, greatest);
     return number;
+}
+
+bool options_same_file(const char *a, const char *b) {
+    struct stat one, other;
+    if (!a || !b) return false;
+    if (!strcmp(a, b)) return true;
+    return stat(a, &one) == 0 && stat(b, &other) == 0 && S_ISREG(one.st_mode) && one.st_dev == other.st_dev &&
+           one.st_ino == other.st_ino;
 }
 
 static unsigned channel_number(struct argp_state *state, const char *text) {
@@ -93,7 +102,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         options->count = (size_t)(state->argc - state->next);
         break;
     case ARGP_KEY_END:
-        if (options->rttm && options->rttm_corrected && !strcmp(options->rttm, options->rttm_corrected))
+        if (options_same_file(options->rttm, options->rttm_corrected))
             argp_error(state, "--rttm and --rttm-corrected cannot be one file");
         break;
     default:

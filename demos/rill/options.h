@@ -40,4 +40,7 @@ void options_share(struct argp_state *state, const struct argp_child *children, 
 double options_number(struct argp_state *state, const char *option, const char *text, double least,
                       double greatest);
 
+/* Whether both names are given and mean one file: what is read must not be written over. */
+bool options_same_file(const char *a, const char *b);
+
 #endif
