@@ -21,6 +21,7 @@
 #define SUGGESTED_LATENCY    0.1
 #define MIXED_CHANNELS       2 /* virtual devices offer dozens */
 #define SILENT_SECONDS       2.0
+#define MOST_A_LOOK_SECONDS  0.5
 #define USUAL_RING_SECONDS   10.0
 #define LARGEST_RING_SECONDS 600.0
 
@@ -31,9 +32,8 @@ struct rill_live {
     double input_latency;
     char device_name[sizeof(((rill_device *)0)->name)];
     bool running;
-    bool hangs;              /* no callback came: the host API may wait for the device for ever */
-    uint64_t seen_callbacks; /* at the last look, */
-    double seen_at;          /* when they last moved, seconds of the monotonic clock */
+    bool hangs; /* no callback came: the host API may wait for the device for ever */
+    rill_heartbeat heartbeat;
 };
 
 int rill_live_callback(const void *input, void *output, unsigned long frames,
@@ -52,6 +52,14 @@ int rill_live_callback(const void *input, void *output, unsigned long frames,
     }
     atomic_fetch_add_explicit(&capture->callbacks, 1, memory_order_relaxed);
     return paContinue;
+}
+
+bool rill_heartbeat_is_lost(rill_heartbeat *heartbeat, uint64_t callbacks, double now) {
+    heartbeat->silent += fmin(now - heartbeat->looked_at, MOST_A_LOOK_SECONDS);
+    if (callbacks != heartbeat->callbacks) heartbeat->silent = 0;
+    heartbeat->callbacks = callbacks;
+    heartbeat->looked_at = now;
+    return heartbeat->silent >= SILENT_SECONDS;
 }
 
 static rill_status portaudio_failed(const char *what, PaError error, rill_error *why) {
@@ -253,8 +261,7 @@ rill_status rill_live_start(rill_live *live, rill_error *why) {
     rill_standard_error_put_back(kept);
     if (error != paNoError) return portaudio_failed("cannot start recording", error, why);
     live->running = true;
-    live->seen_callbacks = atomic_load(&live->capture.callbacks);
-    live->seen_at = now_seconds();
+    live->heartbeat = (rill_heartbeat){atomic_load(&live->capture.callbacks), now_seconds(), 0};
     return RILL_OK;
 }
 
@@ -290,11 +297,6 @@ rill_status rill_live_state(rill_live *live) {
     if (!live->running) return RILL_OK;
     if (Pa_IsStreamActive(live->stream) != 1) return RILL_DEVICE_LOST;
     const uint64_t callbacks = atomic_load_explicit(&live->capture.callbacks, memory_order_relaxed);
-    const double now = now_seconds();
-    if (callbacks != live->seen_callbacks) {
-        live->seen_callbacks = callbacks;
-        live->seen_at = now;
-    }
-    live->hangs = now - live->seen_at >= SILENT_SECONDS;
+    live->hangs = rill_heartbeat_is_lost(&live->heartbeat, callbacks, now_seconds());
     return live->hangs ? RILL_DEVICE_LOST : RILL_OK;
 }

@@ -3,6 +3,8 @@
 #ifndef RILL_LIVE_CALLBACK_H
 #define RILL_LIVE_CALLBACK_H
 
+#include <stdbool.h>
+
 #include <portaudio.h>
 
 #include "ring.h"
@@ -19,5 +21,16 @@ typedef struct rill_capture {
  * is a rill_capture. */
 int rill_live_callback(const void *input, void *output, unsigned long frames,
                        const PaStreamCallbackTimeInfo *time, PaStreamCallbackFlags flags, void *user);
+
+/* Whether the callbacks have fallen silent, as looks at their number tell. */
+typedef struct rill_heartbeat {
+    uint64_t callbacks; /* at the last look */
+    double looked_at;   /* seconds of the monotonic clock */
+    double silent;      /* seconds without a callback that were looked at */
+} rill_heartbeat;
+
+/* A look: true when no callback has come for 2 s. Of a long while without a look only a part
+ * counts: the whole process may have been stopped, and the device is not to blame. */
+bool rill_heartbeat_is_lost(rill_heartbeat *heartbeat, uint64_t callbacks, double now);
 
 #endif

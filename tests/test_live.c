@@ -80,6 +80,24 @@ Test(live, callback_counts_every_lost_sample) {
     rill_ring_release(&capture.ring);
 }
 
+Test(live, silence_is_the_devices_only_while_somebody_looks) {
+    rill_heartbeat heartbeat = {7, 100, 0};
+    double now = 100;
+    uint64_t callbacks = 7;
+    for (size_t k = 0; k < 300; k++) /* a callback in every third look */
+        cr_assert_not(rill_heartbeat_is_lost(&heartbeat, callbacks += k % 3 == 0, now += 0.01));
+    cr_assert_not(rill_heartbeat_is_lost(&heartbeat, callbacks, now += 3600), "the process was stopped");
+    for (size_t k = 0; k < 100; k++)
+        cr_assert_not(rill_heartbeat_is_lost(&heartbeat, callbacks, now += 0.01));
+    cr_assert_not(rill_heartbeat_is_lost(&heartbeat, ++callbacks, now += 0.01));
+    size_t looks = 1;
+    while (!rill_heartbeat_is_lost(&heartbeat, callbacks, now += 0.01)) looks++;
+    cr_assert(looks >= 199 && looks <= 201, "%zu looks", looks);
+    heartbeat = (rill_heartbeat){7, 100, 0};
+    for (looks = 1, now = 105; !rill_heartbeat_is_lost(&heartbeat, 7, now); looks++) now += 5;
+    cr_assert_eq(looks, 4, "rare looks find it out too");
+}
+
 typedef struct audio_path {
     rill_capture capture;
     rill_resampler *resampler;

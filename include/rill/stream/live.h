@@ -63,8 +63,8 @@ RILL_API size_t rill_live_read(rill_live *live, size_t capacity, float *samples)
  * many, so each report counts as one block of 10 ms. */
 RILL_API uint64_t rill_live_lost_samples(const rill_live *live);
 /* RILL_OK while the device delivers, before start and after stop; RILL_DEVICE_LOST after it vanished (stopped
- * by itself, or no callback for 2 s; that is seen by calling at least twice). What came before can still be
- * read. */
+ * by itself, or no callback for 2 s; that is seen by calling often: of the time between two calls half a
+ * second counts at most, the process itself may have been stopped). What came before can still be read. */
 RILL_API rill_status rill_live_state(rill_live *live);
 
 #ifdef __cplusplus
