@@ -91,6 +91,7 @@ static rill_status check_header(const rill_model *model, const char *name, const
 static bool is_valid(const rill_listener *listener) {
     const rill_listener_state *head = rill_listener_head(listener);
     return head->next_bin < RILL_LEVEL_BINS && head->bin_samples < UINT32_MAX && !head->finishing &&
+           head->samples <= UINT64_MAX >> 11 && /* exact as a double */
            rill_chain_valid(&listener->chain, rill_listener_chain(listener)) &&
            rill_tracker_valid(listener->voices, &listener->tracker_settings, rill_listener_tracker(listener));
 }

@@ -5,6 +5,8 @@
 #include <math.h>
 #include <string.h>
 
+static const double SECONDS_MAX = 1e12; /* thirty thousand years */
+
 static bool is_within(size_t count, const float *values, float least, float most) {
     bool within = true;
     for (size_t i = 0; i < count; i++) within &= values[i] >= least && values[i] <= most;
@@ -48,10 +50,18 @@ static bool has_valid_memory(const rill_tracker_state *self, const rill_memory *
     return 2 * enrolled <= memory->capacity + 1;
 }
 
+/* Who polls an event chooses words by its kind, and cells of a picture by its times. */
+static bool is_valid_event(const rill_event *event) {
+    const double times[] = {event->start, event->end, event->decided_at};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        if (!(times[i] >= 0 && times[i] <= SECONDS_MAX)) return false;
+    return (unsigned)event->kind <= RILL_EVENT_CORRECTION && is_text(event->name);
+}
+
 static bool has_valid_queue(const rill_tracker_state *self) {
     if (self->events_first >= RILL_TRACKER_QUEUE || self->events_count > RILL_TRACKER_QUEUE) return false;
     for (size_t i = 0; i < RILL_TRACKER_QUEUE; i++)
-        if (!is_text(self->events[i].name)) return false;
+        if (!is_valid_event(&self->events[i])) return false;
     return true;
 }
 
@@ -64,7 +74,8 @@ bool rill_tracker_valid(const rill_voice_model *voices, const rill_tracker_setti
         self->settings.overhead_seconds != settings->overhead_seconds ||
         self->settings.max_speakers != settings->max_speakers || self->settings.threshold != threshold ||
         self->step_seconds != voices->step_seconds || self->wait != wait ||
-        self->ring != rill_tracker_ring_steps(voices, settings) || self->heard > UINT64_MAX / 2 ||
+        self->ring != rill_tracker_ring_steps(voices, settings) ||
+        (double)self->heard * self->step_seconds > SECONDS_MAX ||
         self->decided != (self->heard > wait ? self->heard - wait : 0))
         return false;
     for (size_t i = 0; i < RILL_TRACKER_AT_ONCE; i++)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "random_numbers.h"
 #include "synthetic_voice.h"
 #include "the_model.h"
+#include "tracker_state.h"
 
 enum { SECONDS = 8, EVENTS_MAX = 256 };
 
@@ -178,5 +180,44 @@ Test(saved_listener, is_refused_when_not_whole_and_unchanged) {
     cr_assert_not_null(strstr(why.message, "enrol"));
     free(bytes);
     free(longer);
+    free(samples);
+}
+
+/* Events that nobody had polled, as a stranger wrote them; the checksum is right. */
+Test(saved_listener, is_refused_with_events_that_no_listener_tells) {
+    size_t count, size;
+    float *samples = talk(16000, &count);
+    rill_listener *listener = open_listener(16000), *none;
+    push_all(listener, count, samples, NULL);
+    unsigned char *bytes = saved(listener, &size);
+    rill_tracker_state *state = rill_listener_tracker(listener);
+    cr_assert_gt(state->events_count, 0);
+    /* where memory lies in the bytes */
+    const ptrdiff_t moved = bytes + size - rill_listener_state_size(listener) - listener->memory;
+    rill_event *event = (rill_event *)(void *)((unsigned char *)&state->events[state->events_first] + moved);
+    const rill_event good = *event;
+    const struct {
+        rill_event_kind kind;
+        double start, end;
+    } cases[] = {{(rill_event_kind)3, good.start, good.end},
+                 {(rill_event_kind)-1, good.start, good.end},
+                 {good.kind, NAN, good.end},
+                 {good.kind, -1, good.end},
+                 {good.kind, good.start, INFINITY},
+                 {good.kind, good.start, 1e300}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        event->kind = cases[i].kind;
+        event->start = cases[i].start;
+        event->end = cases[i].end;
+        rill_saved_listener_seal(bytes, size);
+        cr_assert_eq(rill_listener_load(model, "state", bytes, size, &none, NULL), RILL_BAD_FORMAT,
+                     "case %zu", i);
+    }
+    *event = good;
+    rill_saved_listener_seal(bytes, size);
+    rill_listener_close(listener);
+    listener = loaded(bytes, size);
+    rill_listener_close(listener);
+    free(bytes);
     free(samples);
 }
