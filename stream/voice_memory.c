@@ -119,7 +119,10 @@ void rill_memory_group(const rill_voice_model *voices, rill_memory *memory, cons
                        size_t most_groups) {
     size_t count = *memory->count;
     prepare(voices, memory, room);
-    for (size_t i = 0; count > 1 && i < count; i++) find_partner(memory, i);
+    for (size_t i = 0; count > 1 && i < count; i++) {
+        memory->partner[i] = i == 0; /* some other, should sums that are no numbers make none the best */
+        find_partner(memory, i);
+    }
     for (size_t groups = count; groups > 1; groups--) {
         size_t best = count;
         for (size_t i = 0; i < count; i++)

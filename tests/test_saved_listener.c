@@ -221,3 +221,28 @@ Test(saved_listener, is_refused_with_events_that_no_listener_tells) {
     free(bytes);
     free(samples);
 }
+
+/* Numbers are not checked one by one: whatever they are, nothing is written or read beyond the memory. */
+Test(saved_listener, goes_on_within_its_memory_whatever_the_numbers) {
+    size_t count, size;
+    float *samples = talk(16000, &count);
+    rill_listener *listener = open_listener(16000);
+    push_all(listener, count, samples, NULL);
+    rill_tracker_state *state = rill_listener_tracker(listener);
+    rill_tracker_parts at;
+    rill_tracker_carve(listener->voices, state->ring, state, &at);
+    cr_assert_gt(state->chunks_count, 1);
+    for (size_t i = 0; i < at.memory.capacity; i++) at.memory.partner[i] = UINT32_MAX;
+    for (size_t i = 0; i < at.memory.capacity * listener->voices->dim; i++) at.memory.sums[i] = NAN;
+    unsigned char *bytes = saved(listener, &size);
+    rill_listener_close(listener);
+    listener = loaded(bytes, size);
+    static account told;
+    for (int again = 0; again < 3; again++) {
+        told.count = 0;
+        push_all(listener, count, samples, &told);
+    }
+    rill_listener_close(listener);
+    free(bytes);
+    free(samples);
+}
