@@ -62,6 +62,18 @@ done
 run 1 enroll Low --speakers broken.json low.wav
 [ "$(cat broken.json)" = '{"broken' ] || fail "a broken speaker file was written over"
 
+# without a home there is nobody, and no place to keep anybody
+for home in "-u HOME -u XDG_DATA_HOME" "HOME= XDG_DATA_HOME=" "-u HOME XDG_DATA_HOME=data"; do
+    code=0
+    env $home "$rill" track --json low.wav >out 2>err || code=$?
+    sane 0 $code "track with $home"
+    ! grep -q '"name": "Low"' out || fail "a name with $home"
+    code=0
+    env $home "$rill" enroll Low low.wav >out 2>err || code=$?
+    sane 1 $code "enroll with $home"
+    said 'set HOME'
+done
+
 # another model: the last weight is another
 cp "$model" other.safetensors
 size=$(stat -c %s other.safetensors)

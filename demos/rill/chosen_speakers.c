@@ -6,16 +6,23 @@
 
 #include "message.h"
 
-bool chosen_speakers_path(char chosen[SPEAKERS_PATH_SIZE], const char *path) {
+/* Where the default file is; *length as snprintf counts it. False without a home to have it in. */
+static bool default_path(char path[SPEAKERS_PATH_SIZE], int *length) {
     const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-    int length;
-    if (path)
-        length = snprintf(chosen, SPEAKERS_PATH_SIZE, "%s", path);
-    else if (data && *data == '/') /* the specification has relative ones ignored */
-        length = snprintf(chosen, SPEAKERS_PATH_SIZE, "%s/rill/speakers.json", data);
+    if (data && *data == '/') /* the specification has relative ones ignored */
+        *length = snprintf(path, SPEAKERS_PATH_SIZE, "%s/rill/speakers.json", data);
     else if (home && *home)
-        length = snprintf(chosen, SPEAKERS_PATH_SIZE, "%s/.local/share/rill/speakers.json", home);
-    else {
+        *length = snprintf(path, SPEAKERS_PATH_SIZE, "%s/.local/share/rill/speakers.json", home);
+    else
+        return false;
+    return true;
+}
+
+bool chosen_speakers_path(char chosen[SPEAKERS_PATH_SIZE], const char *path) {
+    int length;
+    if (path) {
+        length = snprintf(chosen, SPEAKERS_PATH_SIZE, "%s", path);
+    } else if (!default_path(chosen, &length)) {
         complain("no place for the speaker file: set HOME or XDG_DATA_HOME, or give --speakers FILE");
         return false;
     }
@@ -35,9 +42,9 @@ static rill_speakers *nobody(const rill_model *model) {
 rill_speakers *chosen_speakers_open(const rill_model *model, const char *path, enum when_missing missing) {
     if (path && !*path) return nobody(model);
     char chosen[SPEAKERS_PATH_SIZE];
+    int length;
     /* Without a home there is no default file, which is no reason not to listen. */
-    if (!path && missing == MISSING_DEFAULT_IS_EMPTY && !getenv("HOME") && !getenv("XDG_DATA_HOME"))
-        return nobody(model);
+    if (!path && missing == MISSING_DEFAULT_IS_EMPTY && !default_path(chosen, &length)) return nobody(model);
     if (!chosen_speakers_path(chosen, path)) return NULL;
     rill_speakers *speakers = NULL;
     rill_error why;
