@@ -49,6 +49,8 @@ run 0 speakers remove Shorty
 run 1 speakers remove Shorty
 said 'Shorty'
 run 1 enroll "$(printf 'a\nb')" low.wav
+said 'no name'
+! grep -q 'of speech' err || fail "a voice is learned before its name is looked at"
 
 # what was asked for must be there
 run 1 track --speakers missing.json low.wav
@@ -60,6 +62,7 @@ for command in track identify speakers; do
     said 'broken\.json'
 done
 run 1 enroll Low --speakers broken.json low.wav
+! grep -q 'of speech' err || fail "a voice is learned before the file that it is for is read"
 [ "$(cat broken.json)" = '{"broken' ] || fail "a broken speaker file was written over"
 
 # without a home there is nobody, and no place to keep anybody

@@ -217,6 +217,20 @@ static bool tell(const struct arguments *arguments, const rill_speakers *speaker
     return output_flush();
 }
 
+/* Asked before anybody talks for a minute: is the name one, and the file one that voices can be added to? */
+static bool can_keep(struct learned *learned, const struct arguments *arguments, const rill_model *model) {
+    char path[SPEAKERS_PATH_SIZE];
+    rill_error why;
+    if (!chosen_speakers_path(path, arguments->shared.speakers)) return false;
+    rill_speakers *speakers = chosen_speakers_open(model, arguments->shared.speakers, MISSING_IS_EMPTY);
+    if (!speakers) return false;
+    learned->one[0] = 1; /* any voice */
+    bool can = rill_speakers_enroll(speakers, arguments->name, learned->one, 1, &why) == RILL_OK;
+    if (!can) complain("%s", why.message);
+    rill_speakers_destroy(speakers);
+    return can;
+}
+
 static int keep(const struct learned *learned, const struct arguments *arguments, const rill_model *model) {
     if (learned->seconds < least_speech && !arguments->force) {
         complain(
@@ -264,7 +278,7 @@ int command_enroll(int count, char **arguments_given) {
     int code = EXIT_INPUT;
     if (!learned.sum || !learned.one)
         complain("out of memory for a voice");
-    else
+    else if (can_keep(&learned, &arguments, model))
         code = arguments.listen > 0 ? learn_from_microphone(&learned, &arguments, model)
                                     : learn_from_files(&learned, &arguments, model);
     if (code == EXIT_DONE) {
