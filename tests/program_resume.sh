@@ -64,6 +64,12 @@ for path in pipe link folder; do
     [ "$(stat -c '%F %i' $path)" = "$before" ] || fail "a state took the place of the $path"
 done
 
+for path in "" -; do
+    run 5 track --save-state "$path" first.wav
+    said "^rill: \"$path\" is no name"
+    [ ! -s out ] || fail "a recording is tracked before it is known that \"$path\" is no file"
+done
+
 "$make_audio" talk other.wav 48000 1 2
 run 1 track --resume state other.wav
 said '48000'

@@ -57,6 +57,10 @@ char *byte_file_read(const char *path, size_t *size) {
 /* A device or a link must not be replaced by a file. */
 static bool may_replace(const char *path) {
     struct stat there;
+    if (!*path || !strcmp(path, "-")) {
+        complain("\"%s\" is no name of a file to write", path);
+        return false;
+    }
     if (lstat(path, &there) != 0 || S_ISREG(there.st_mode)) return true;
     complain("%s: %s", path,
              S_ISLNK(there.st_mode) ? "a symbolic link; give the file that it points to" : "no regular file");
