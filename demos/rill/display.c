@@ -192,6 +192,7 @@ static void draw_level(struct display *display) {
 static void draw_footer(struct display *display) {
     struct frame *frame = &display->frame;
     char line[PROMPT_LINE_SIZE], latency[48];
+    frame_style(frame, "\x1b[J"); /* before: on a full line the cursor stands on its last column */
     if (prompt_line(&display->prompt, line)) {
         frame_style(frame, "\x1b[1m");
     } else {
@@ -206,7 +207,7 @@ static void draw_footer(struct display *display) {
         frame_style(frame, "\x1b[2m");
     }
     frame_text(frame, line);
-    frame_end_line(frame, "\x1b[J");
+    frame_end_line(frame, "");
 }
 
 static bool draw(struct display *display) {
