@@ -28,6 +28,17 @@ for command in "track talk.wav" "track --json talk.wav" "embed talk.wav" "eval t
     done
 done
 
+# a limit of file sizes is a full disk as well: one kilobyte
+code=0
+(ulimit -f 1; exec "$rill" embed talk.wav >limited 2>err) || code=$?
+sane 5 $code "embed within a limit of file sizes"
+said 'could not be written'
+code=0
+(ulimit -f 1; exec "$rill" track --quiet --save-state state talk.wav >limited 2>err) || code=$?
+sane 5 $code "save a state within a limit of file sizes"
+said '^rill: state: '
+[ ! -e state ] || fail "a part of a state is left behind"
+
 run 5 track --rttm /dev/full talk.wav
 said '/dev/full'
 run 5 track --rttm-corrected /dev/full talk.wav

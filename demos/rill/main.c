@@ -71,7 +71,8 @@ static void leave_with_output_written(void) {
 
 int main(int count, char **arguments) {
     hold_standard_streams();
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is told by write, like a full disk */
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is told by write, like a full disk, */
+    signal(SIGXFSZ, SIG_IGN); /* and so is a limit of file sizes */
     atexit(leave_with_output_written);
     const char *name = count > 1 ? arguments[1] : NULL;
     if (!name) {
