@@ -66,13 +66,6 @@ static rill_status read_model(const char *name, rill_model *model, rill_error *w
     return RILL_OK;
 }
 
-/* A message quotes what stands in a hostile file: whatever it is, it stays one line and moves no cursor. */
-static void keep_one_line(rill_error *why) {
-    if (!why) return;
-    for (char *c = why->message; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7f) *c = '?';
-}
-
 /* Takes over the file, or the reason why there is none. */
 static rill_status finish(const char *name, rill_status status, rill_safetensors *file, rill_model **model,
                           rill_error *why) {
@@ -85,12 +78,10 @@ static rill_status finish(const char *name, rill_status status, rill_safetensors
         rill_safetensors_free(file);
         status = rill_fail(why, RILL_OUT_OF_MEMORY, "%s: out of memory", name);
     }
-    if (status == RILL_OK) {
+    if (status == RILL_OK)
         *model = made;
-    } else {
+    else
         rill_model_close(made);
-        keep_one_line(why);
-    }
     return status;
 }
 
