@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* rill track: who spoke when, in recordings. */
 #include <argp.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -60,18 +61,29 @@ static void check_outputs(struct argp_state *state, const struct arguments *argu
         argp_error(state, "--save-state and the turns cannot be one file");
 }
 
+struct named {
+    char id[FILE_ID_SIZE];
+    const char *path;
+};
+
+static int by_id(const void *a, const void *b) {
+    return strcmp(((const struct named *)a)->id, ((const struct named *)b)->id);
+}
+
 /* In RTTM a recording is known by its id alone. */
 static void check_ids(struct argp_state *state, const struct options *shared) {
-    char id[FILE_ID_SIZE], other[FILE_ID_SIZE];
-    for (size_t i = 1; i < shared->count; i++) {
-        turn_file_id(id, shared->words[i]);
-        for (size_t k = 0; k < i; k++) {
-            turn_file_id(other, shared->words[k]);
-            if (strcmp(id, other) != 0) continue;
-            argp_error(state, "%s and %s are both called \"%s\" in RTTM: track them one by one",
-                       shared->words[k], shared->words[i], id);
-        }
+    struct named *named = calloc(shared->count, sizeof *named);
+    if (!named) argp_failure(state, EXIT_INPUT, ENOMEM, "%zu recordings", shared->count);
+    for (size_t i = 0; i < shared->count; i++) {
+        turn_file_id(named[i].id, shared->words[i]);
+        named[i].path = shared->words[i];
     }
+    qsort(named, shared->count, sizeof *named, by_id);
+    for (size_t i = 1; i < shared->count; i++)
+        if (!by_id(&named[i - 1], &named[i]))
+            argp_error(state, "%s and %s are both called \"%s\" in RTTM: track them one by one",
+                       named[i - 1].path, named[i].path, named[i].id);
+    free(named);
 }
 
 static void check(struct argp_state *state, const struct arguments *arguments) {
