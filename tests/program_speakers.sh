@@ -42,6 +42,14 @@ run 1 enroll Short short.wav
 said 'missing'
 run 0 enroll --force Short short.wav
 
+# several at once: none is lost
+for i in 1 2 3 4 5 6 7 8; do
+    "$rill" enroll --force "Voice $i" --speakers new/folder/together.json short.wav >/dev/null 2>&1 &
+done
+wait
+run 0 speakers --speakers new/folder/together.json
+[ "$(wc -l <out)" = 8 ] || fail "of 8 voices enrolled at once $(wc -l <out) are known"
+
 run 0 speakers rename Short Shorty
 run 1 speakers rename Nobody Anybody
 run 1 speakers rename Shorty Low

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "chosen_speakers.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 
 #include "message.h"
 
@@ -29,6 +33,21 @@ bool chosen_speakers_path(char chosen[SPEAKERS_PATH_SIZE], const char *path) {
     if (length >= 0 && length < SPEAKERS_PATH_SIZE) return true;
     complain("the path of the speaker file is longer than %d bytes", SPEAKERS_PATH_SIZE - 1);
     return false;
+}
+
+/* The folder is locked, as the file itself is replaced. */
+void chosen_speakers_lock(const char *path) {
+    char folder[SPEAKERS_PATH_SIZE];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *last = strrchr(folder, '/');
+    for (char *slash = strchr(folder, '/'); slash; slash = strchr(slash + 1, '/')) {
+        *slash = 0;
+        (void)mkdir(folder, 0700); /* what fails here is told where the file is written */
+        *slash = '/';
+    }
+    if (last) last[1] = 0;
+    int descriptor = open(last ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor >= 0) (void)flock(descriptor, LOCK_EX); /* kept open, so that it holds */
 }
 
 static rill_speakers *nobody(const rill_model *model) {

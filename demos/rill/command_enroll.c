@@ -242,6 +242,7 @@ static int keep(const struct learned *learned, const struct arguments *arguments
     char path[SPEAKERS_PATH_SIZE];
     rill_error why;
     if (!chosen_speakers_path(path, arguments->shared.speakers)) return EXIT_INPUT;
+    chosen_speakers_lock(path);
     rill_speakers *speakers = chosen_speakers_open(model, arguments->shared.speakers, MISSING_IS_EMPTY);
     if (!speakers) return EXIT_INPUT;
     int code = EXIT_DONE;

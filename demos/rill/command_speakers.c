@@ -3,6 +3,7 @@
 #include <argp.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "chosen_model.h"
 #include "chosen_speakers.h"
@@ -85,18 +86,25 @@ static int change(rill_speakers *speakers, const struct arguments *arguments) {
     return code;
 }
 
+static bool lock(const struct options *shared) {
+    char path[SPEAKERS_PATH_SIZE];
+    if (!chosen_speakers_path(path, shared->speakers)) return false;
+    if (access(path, F_OK) == 0) chosen_speakers_lock(path);
+    return true;
+}
+
 int command_speakers(int count, char **arguments_given) {
     struct arguments arguments = {.shared = options_defaults()};
     const struct argp argp = {NULL, parse, "[list]\nrename NAME NEW_NAME\nremove NAME", doc, children,
                               NULL, NULL};
     options_parse(&argp, count, arguments_given, &arguments);
     rill_model *model = chosen_model_open(arguments.shared.model);
-    rill_speakers *speakers =
-        model ? chosen_speakers_open(model, arguments.shared.speakers, MISSING_DEFAULT_IS_EMPTY) : NULL;
+    const bool changes = arguments.shared.count > 1;
+    rill_speakers *speakers = NULL;
+    if (model && (!changes || lock(&arguments.shared)))
+        speakers = chosen_speakers_open(model, arguments.shared.speakers, MISSING_DEFAULT_IS_EMPTY);
     int code = EXIT_INPUT;
-    if (speakers)
-        code =
-            arguments.shared.count > 1 ? change(speakers, &arguments) : list(speakers, arguments.shared.json);
+    if (speakers) code = changes ? change(speakers, &arguments) : list(speakers, arguments.shared.json);
     rill_speakers_destroy(speakers);
     rill_model_close(model);
     return code;
