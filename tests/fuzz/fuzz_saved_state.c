@@ -40,11 +40,21 @@ static void step(const rill_attention_shape *shape, void *state, form *push) {
     float *keys = allocate(shape->heads * shape->key_dim * sizeof(float));
     float *values = allocate(shape->heads * shape->value_dim * sizeof(float));
     float *log_decay = decays ? allocate(decays * sizeof(float)) : NULL;
+    const bool delta = shape->rule == RILL_RULE_DELTA || shape->rule == RILL_RULE_GATED_DELTA;
+    float *beta = delta ? allocate(shape->heads * sizeof(float)) : NULL;
+    float *transition =
+        shape->rule == RILL_RULE_RANK_ONE ? allocate(shape->heads * shape->key_dim * sizeof(float)) : NULL;
     float *output = allocate(shape->query_heads * shape->value_dim * sizeof(float));
-    const rill_sequence one = {
-        .length = 1, .queries = queries, .keys = keys, .values = values, .log_decay = log_decay};
+    const rill_sequence one = {.length = 1,
+                               .queries = queries,
+                               .keys = keys,
+                               .values = values,
+                               .log_decay = log_decay,
+                               .beta = beta,
+                               .transition_read = transition,
+                               .transition_write = transition};
     push(shape, state, &one, output);
-    free(queries), free(keys), free(values), free(log_decay), free(output);
+    free(queries), free(keys), free(values), free(log_decay), free(beta), free(transition), free(output);
 }
 
 static void use_plain(const rill_attention_shape *shape, const uint8_t *bytes, size_t size) {
