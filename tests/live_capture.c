@@ -2,8 +2,8 @@
 /* The C half of live.sh: rill_live_* against a fake microphone.
  *
  *   live_capture make FILE RATE SECONDS   writes the signal that is to be played
- *   live_capture hear FILE          prints "listening", then wants every sample of FILE, bit for bit, none
- * lost live_capture lose PID           listens, kills the server, wants RILL_DEVICE_LOST within 3 s
+ *   live_capture hear FILE          prints "listening", then wants every sample of FILE, bit for bit
+ *   live_capture lose PID           listens, kills the server, wants RILL_DEVICE_LOST within 3 s
  *   live_capture stall PID          the same with a server that only stops answering
  *   live_capture wrong              wants a device that is not there, and the list of those that are
  *   live_capture none               runs where there is no device at all, and wants to be told what to do
