@@ -13,7 +13,7 @@
 #include "audio_source.h"
 #include "failure.h"
 
-#define LARGEST_HEAD ((size_t)64 << 20) /* FLAC may carry pictures */
+#define LARGEST_HEAD ((size_t)64 << 20) /* FLAC may carry pictures, and a WAV anything before its data */
 #define LARGEST_SKIP ((int64_t)1 << 20) /* of a chunk in a pipe that the reader jumps over */
 
 #define ENDLESS_MPEG ((int64_t)1 << 40) /* libmpg123 multiplies the size and overflows with more; a year */
@@ -110,7 +110,7 @@ static wav_length settle_wav_length(rill_audio_source *source) {
     if (!fetch_head(source, 12) || memcmp(source->head, "RIFF", 4) || memcmp(source->head + 8, "WAVE", 4))
         return NO_WAV;
     wav_length told = LENGTH_OF_BLOCKS;
-    for (size_t chunk = 12; chunk < (size_t)LARGEST_SKIP && fetch_head(source, chunk + 10);) {
+    for (size_t chunk = 12; chunk < LARGEST_HEAD - 10 && fetch_head(source, chunk + 10);) {
         const uint32_t length = number_at(source->head + chunk + 4);
         if (memcmp(source->head + chunk, "fmt ", 4) == 0 &&
             stores_samples((uint16_t)(source->head[chunk + 8] | source->head[chunk + 9] << 8)))

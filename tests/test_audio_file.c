@@ -244,6 +244,34 @@ Test(audio_file, reads_a_wav_of_unknown_length_to_its_end) {
         }
 }
 
+/* Samplers and editors write pictures of the sound before it. */
+Test(audio_file, reads_a_wav_with_much_before_its_data) {
+    enum { JUNK = 3000000, HEADER = 36 };
+    float *tone = tones(1);
+    size_t size;
+    write_file(SF_FORMAT_WAV | SF_FORMAT_PCM_16, 8000, 1, tone, FRAMES);
+    unsigned char *bytes = read_bytes(&size), *more = calloc(1, size + JUNK + 8);
+    cr_assert_arr_eq(bytes + HEADER, "data", 4);
+    const uint32_t riff = (uint32_t)(size + JUNK), junk = JUNK;
+    memcpy(more, bytes, HEADER);
+    memcpy(more + 4, &riff, sizeof riff);
+    memcpy(more + HEADER, "JUNK", 4);
+    memcpy(more + HEADER + 4, &junk, sizeof junk);
+    memcpy(more + HEADER + 8 + JUNK, bytes + HEADER, size - HEADER);
+    write_bytes(more, size + JUNK + 8);
+    for (int piped = 0; piped < 2; piped++) {
+        heard got = piped ? hear_pipe(0) : hear(file_name, 0);
+        cr_assert_eq(got.opened, RILL_OK, "%s", got.why.message);
+        cr_assert_eq(got.ended, RILL_OK);
+        cr_assert_eq(got.count, FRAMES);
+        expect_tone(&got, tone, 1, 0, 1e-4F, "much before the data");
+        free(got.samples);
+    }
+    free(bytes);
+    free(more);
+    free(tone);
+}
+
 Test(audio_file, says_where_a_recording_breaks_off_after_giving_what_is_there) {
     const int formats[] = {SF_FORMAT_WAV | SF_FORMAT_PCM_16, SF_FORMAT_WAV | SF_FORMAT_FLOAT,
                            SF_FORMAT_AIFF | SF_FORMAT_PCM_16, SF_FORMAT_AU | SF_FORMAT_PCM_16,
