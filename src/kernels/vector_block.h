@@ -84,22 +84,47 @@ INLINE vector pack_values(size_t most, const one_head *head, step_block *b) {
     return zeros;
 }
 
+/* G_t = Π_{i ≤ t} g_i in the place of g, up to the first below decay_least; how many there are before it.
+ * Where vectors can be shifted, from products of two, four and eight, which wait for one another half as
+ * long. */
+INLINE size_t multiply_up(size_t count, float *g) {
+#ifdef __AVX512F__
+    const __m512i ones = (__m512i)splat(1);
+    const __m512 least = (__m512)splat(0x1p-20f); /* products of eight are multiplied again: normal numbers */
+    __m512 before = (__m512)splat(1);
+    for (size_t i = 0; i < count; i += lanes) {
+        __m512 p = _mm512_max_ps((__m512)load(g + i), least);
+        p *= (__m512)_mm512_alignr_epi32((__m512i)p, ones, 15);
+        p *= (__m512)_mm512_alignr_epi32((__m512i)p, ones, 14);
+        p = _mm512_max_ps(p, least);
+        p *= (__m512)_mm512_alignr_epi32((__m512i)p, ones, 12);
+        p *= (__m512)_mm512_alignr_epi32((__m512i)p, ones, 8);
+        p = _mm512_max_ps(p, least) * before;
+        store(g + i, (vector)p);
+        before = _mm512_max_ps(_mm512_permutexvar_ps(_mm512_set1_epi32(15), p), least);
+    }
+    if (g[count - 1] >= decay_least) return count;
+    size_t t = 0;
+    while (g[t] >= decay_least) t++;
+#else
+    float total = g[0];
+    size_t t = 1;
+    for (; t < count && (total *= g[t]) >= decay_least; t++) g[t] = total;
+#endif
+    return t;
+}
+
 /* Of at most `most` steps, how many make a block, and their G_t. */
 static void find_total(const one_head *head, size_t most, step_block *b) {
-    float g[block_steps] = {1};
+    float *g = b->total;
     for (size_t i = 0; i < most; i++) g[i] = head->log_decay[i * head->strides->decay_stride];
-    for (size_t i = 0; i < most; i += lanes)
-        store_up_to(g + i, most - i, exponential(load_up_to(g + i, most - i)));
-    const bool follows = g[0] < decay_least;
-    float total = b->total[0] = follows ? 1 : g[0];
-    size_t t = 1;
-    for (; t < most && (total *= g[t]) >= decay_least; t++) b->total[t] = total;
-    if (follows) b->start = &b->head_start;
-    b->steps = t;
+    for (size_t i = 0; i < most; i += lanes) store(g + i, exponential(load_up_to(g + i, most - i)));
     b->head_start = g[0];
-    b->head_end = b->total[t - 1];
-    for (size_t i = 0; i < t; i += lanes)
-        store_up_to(b->weight + i, t - i, splat(1) / load_up_to(b->total + i, t - i));
+    if (g[0] < decay_least) b->start = &b->head_start, g[0] = 1;
+    b->steps = multiply_up(most, g);
+    b->head_end = g[b->steps - 1];
+    for (size_t i = 0; i < b->steps; i += lanes)
+        store(b->weight + i, splat(1) / load_up_to(g + i, b->steps - i));
 }
 
 /* Is what the first steps forget above decay_least in every key? */
