@@ -348,6 +348,17 @@ Test(audio_file, refuses_what_is_no_recording_and_says_what_to_do) {
 }
 
 /* Any bytes changed anywhere: an error or samples, never a crash or an endless loop. */
+Test(audio_file, says_why_of_a_path_however_long) {
+    char path[3000], folder[] = "a folder with a long name/";
+    for (size_t i = 0; i + 1 < sizeof path; i++) path[i] = folder[i % (sizeof folder - 1)];
+    path[sizeof path - 1] = 0;
+    heard got = hear(path, 0);
+    cr_assert_eq(got.opened, RILL_NOT_FOUND);
+    cr_assert_eq(strncmp(got.why.message, path, 100), 0);
+    cr_assert_not_null(strstr(got.why.message, ": No such file or directory"), "%s", got.why.message);
+    free(got.samples);
+}
+
 Test(audio_file, survives_damage) {
     const int formats[] = {SF_FORMAT_WAV | SF_FORMAT_PCM_16, SF_FORMAT_FLAC | SF_FORMAT_PCM_16,
                            SF_FORMAT_OGG | SF_FORMAT_VORBIS, SF_FORMAT_AIFF | SF_FORMAT_PCM_16};
