@@ -29,6 +29,12 @@ said 'header\.wav'
 run 1 track --json missing.wav good.wav
 told '"event": "end", "file": "good.wav"'
 
+# whose turns these are is told with --quiet too
+cp good.wav again.wav
+run 0 track --quiet good.wav again.wav
+told '^good\.wav:$'
+told '^again\.wav:$'
+
 # cut off in the middle: what is there is tracked, or refused by name
 head -c 100000 good.wav >cut.wav
 code=0

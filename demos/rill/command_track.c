@@ -243,7 +243,7 @@ static int track_open_file(struct run *run, rill_audio_file *file, const char *p
     session_draw(&session, name_of(path), false);
     struct progress progress = {path, !session.display && !options->quiet && isatty(2) && !isatty(1),
                                 clock_now(), 0, session.figures.whole_seconds};
-    if (session.key && !session.display && !options->json && !options->quiet) {
+    if (session.key && !session.display && !options->json) {
         char clean[1024];
         text_clean(clean, sizeof clean, path);
         printf("%s:\n", clean);
