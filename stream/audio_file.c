@@ -89,12 +89,17 @@ static rill_status open_sound(rill_audio_file *file, rill_error *why) {
 
 rill_status rill_audio_file_open(const char *path, unsigned channel, rill_audio_file **file,
                                  rill_error *why) {
+    return rill_audio_file_open_until(path, channel, NULL, NULL, file, why);
+}
+
+rill_status rill_audio_file_open_until(const char *path, unsigned channel, bool (*stop)(void *asked),
+                                       void *asked, rill_audio_file **file, rill_error *why) {
     rill_audio_file *made = calloc(1, sizeof *made);
     if (!made) return rill_fail(why, RILL_OUT_OF_MEMORY, "%s: no memory", path);
     made->channel = channel;
     snprintf(made->path, sizeof made->path, "%s", path);
     made->name = strcmp(path, "-") == 0 ? "standard input" : made->path;
-    rill_status status = rill_audio_source_open(path, &made->source, why);
+    rill_status status = rill_audio_source_open(path, stop, asked, &made->source, why);
     if (status == RILL_OK) status = open_sound(made, why);
     if (status == RILL_OK)
         *file = made;

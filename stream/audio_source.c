@@ -4,6 +4,7 @@
  * where it looks for more chunks, finds the end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,8 +37,25 @@ static bool grow_head(rill_audio_source *source, size_t size) {
     return true;
 }
 
+/* Until there is something to read of a pipe; false when the one who is asked wants no more. Waits in pieces:
+ * a signal between the question and the wait would be slept through. */
+static bool wait_for_more(rill_audio_source *source) {
+    enum { PIECE_MILLISECONDS = 100 };
+    struct pollfd pipe = {.fd = source->descriptor, .events = POLLIN};
+    int ready;
+    do {
+        if (source->stop && source->stop(source->asked)) {
+            source->error = ECANCELED;
+            return false;
+        }
+        ready = poll(&pipe, 1, source->stop ? PIECE_MILLISECONDS : -1);
+    } while (ready == 0 || (ready < 0 && errno == EINTR));
+    return true; /* what else there may be, read says */
+}
+
 static ssize_t read_some(rill_audio_source *source, void *bytes, size_t count, int64_t place) {
     ssize_t got;
+    if (!source->seekable && !wait_for_more(source)) return -1;
     do
         got = source->seekable ? pread(source->descriptor, bytes, count, (off_t)place)
                                : read(source->descriptor, bytes, count);
@@ -203,9 +221,10 @@ static rill_status open_descriptor(const char *path, const char *name, rill_audi
     return RILL_OK;
 }
 
-rill_status rill_audio_source_open(const char *path, rill_audio_source *source, rill_error *why) {
+rill_status rill_audio_source_open(const char *path, bool (*stop)(void *asked), void *asked,
+                                   rill_audio_source *source, rill_error *why) {
     const char *name = strcmp(path, "-") == 0 ? "standard input" : path;
-    *source = (rill_audio_source){.descriptor = -1};
+    *source = (rill_audio_source){.descriptor = -1, .stop = stop, .asked = asked};
     rill_status status = open_descriptor(path, name, source, why);
     if (status == RILL_OK && !fetch_head(source, 1))
         status = source->error ? rill_fail(why, RILL_IO_ERROR, "%s: %s", name, strerror(source->error))

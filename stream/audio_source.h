@@ -22,14 +22,17 @@ typedef struct rill_audio_source {
     int64_t fetched;     /* bytes taken from the descriptor, if a pipe */
     unsigned char *head; /* the first bytes, as they were or as corrected */
     size_t head_size, head_capacity;
-    int error; /* errno of a read that failed, or 0 */
+    int error;                 /* errno of a read that failed, or 0; ECANCELED: stopped */
+    bool (*stop)(void *asked); /* whether to wait for a pipe no longer; NULL: never */
+    void *asked;
 } rill_audio_source;
 
 /* path "-" is standard input. A pipe that holds a format which can be read from begin to end stays a pipe;
  * any other is copied to a temporary file without a name. A WAV header that states no length, as programs
  * write that cannot seek, is corrected in memory. RILL_NOT_FOUND, RILL_IO_ERROR, RILL_BAD_FORMAT (nothing to
  * read), RILL_UNSUPPORTED (a terminal, a device), RILL_OUT_OF_MEMORY. */
-rill_status rill_audio_source_open(const char *path, rill_audio_source *source, rill_error *why);
+rill_status rill_audio_source_open(const char *path, bool (*stop)(void *asked), void *asked,
+                                   rill_audio_source *source, rill_error *why);
 void rill_audio_source_close(rill_audio_source *source);
 
 /* From position on; returns how many bytes, fewer only at the end, on an error, or on a pipe at a place that

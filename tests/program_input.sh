@@ -110,6 +110,37 @@ said '^rill: fast\.wav: '
 "$rill" track --json - <good.wav >out 2>err || fail "standard input is not read"
 same out wanted "standard input is heard otherwise"
 
+# a pipe that falls silent: asked to end, what came is told and written, at once
+"$make_audio" talk long.wav 16000 1 60
+mkfifo pipe
+exec 9<>pipe # holds it open
+for signal in TERM INT; do
+    for size in 20 150000; do
+        rm -f said.rttm
+        head -c $size long.wav >pipe &
+        "$rill" track --json --rttm-corrected said.rttm - <pipe >out 2>err 9>&- &
+        tracker=$!
+        for ((i = 0; i < 400; i++)); do # the file of turns is made after signals are watched
+            [ -e said.rttm ] && { [ $size = 20 ] || grep -q '"turn"' out; } && break
+            sleep 0.05
+        done
+        kill -$signal $tracker
+        for ((i = 0; i < 100; i++)); do
+            kill -0 $tracker 2>/dev/null || break
+            sleep 0.05
+        done
+        kill -KILL $tracker 2>/dev/null && fail "a silent pipe keeps $signal waiting"
+        code=0
+        wait $tracker 2>/dev/null || code=$?
+        sane 1 $code "track a silent pipe until $signal"
+        said 'interrupted'
+        [ $size = 20 ] && continue
+        told '"event": "end"'
+        [ -s said.rttm ] || fail "$signal: the corrected turns are lost"
+    done
+done
+exec 9>&-
+
 # models
 run 1 model missing.safetensors
 said 'missing\.safetensors'

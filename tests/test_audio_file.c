@@ -437,3 +437,38 @@ Test(audio_file, hears_a_pipe_as_it_comes) {
     rill_audio_file_close(file);
     free(bytes);
 }
+
+static bool stop_soon(void *questions) {
+    return ++*(int *)questions > 20;
+}
+
+/* Whoever is asked to end need not wait for a pipe that is open and silent. */
+Test(audio_file, stops_waiting_for_a_silent_pipe_when_asked, .timeout = 30) {
+    size_t size;
+    write_streamed_wav(UINT32_MAX, UINT32_MAX, FRAMES);
+    unsigned char *bytes = read_bytes(&size);
+    for (size_t part = 0; part <= 20000; part += 10000) { /* nothing, then the header and something */
+        int ends[2];
+        rill_audio_file *file = NULL;
+        rill_error why;
+        cr_assert_eq(pipe(ends), 0);
+        cr_assert_eq(write(ends[1], bytes, part), (ssize_t)part);
+        become_standard_input(ends[0]);
+        int questions = 0;
+        rill_status status = rill_audio_file_open_until("-", 0, stop_soon, &questions, &file, &why);
+        if (part == 0) {
+            cr_expect_eq(status, RILL_IO_ERROR);
+        } else {
+            cr_assert_eq(status, RILL_OK, "%s", why.message);
+            float got[FRAMES];
+            size_t count;
+            cr_expect_eq(rill_audio_file_read(file, FRAMES, got, &count, &why), RILL_OK);
+            cr_expect_eq(count, (part - 44) / 2);
+            cr_expect_eq(rill_audio_file_read(file, FRAMES, got, &count, &why), RILL_IO_ERROR);
+            cr_expect_eq(count, 0u);
+        }
+        rill_audio_file_close(file);
+        close(ends[1]);
+    }
+    free(bytes);
+}

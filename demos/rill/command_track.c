@@ -254,7 +254,7 @@ static int track_open_file(struct run *run, rill_audio_file *file, const char *p
     if (!arguments->save_state) session_finish(&session);
     rill_listener_view view = rill_listener_look(listener);
     bool told = session_end(&session) && saved;
-    if (status != RILL_OK) complain("%s", why.message);
+    if (status != RILL_OK && !stop_requested()) complain("%s", why.message);
     if (view.refused_samples > 0)
         complain("%s: %" PRIu64 " samples are no numbers or far out of range; they were taken as silence",
                  name_of(path), view.refused_samples);
@@ -263,11 +263,20 @@ static int track_open_file(struct run *run, rill_audio_file *file, const char *p
     return status == RILL_OK && !stop_requested() ? EXIT_DONE : EXIT_INPUT;
 }
 
+static bool stop_reading(void *asked) {
+    (void)asked;
+    return stop_requested();
+}
+
 static int track(struct run *run, const char *path) {
     rill_audio_file *file = NULL;
     rill_error why;
-    if (rill_audio_file_open(path, run->arguments->shared.channel, &file, &why) != RILL_OK) {
-        complain("%s", why.message);
+    if (rill_audio_file_open_until(path, run->arguments->shared.channel, stop_reading, NULL, &file, &why) !=
+        RILL_OK) {
+        if (stop_requested())
+            complain("%s: interrupted", name_of(path));
+        else
+            complain("%s", why.message);
         return EXIT_INPUT;
     }
     unsigned rate = rill_audio_file_sample_rate_hz(file);

@@ -4,6 +4,7 @@
 #ifndef RILL_STREAM_AUDIO_FILE_H
 #define RILL_STREAM_AUDIO_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,12 @@ typedef struct rill_audio_file rill_audio_file;
  * for the whole process: a library below prints there. */
 RILL_API rill_status rill_audio_file_open(const char *path, unsigned channel, rill_audio_file **file,
                                           rill_error *why);
+/* The same, for a program that must not wait for a silent pipe for ever: stop(asked) is called before every
+ * wait, after every signal that is handled, and ten times a second in between. Once it returns true, opening
+ * or reading fails with RILL_IO_ERROR, after the samples before have been given. A file that is no pipe is
+ * read to its end. stop NULL: never. */
+RILL_API rill_status rill_audio_file_open_until(const char *path, unsigned channel, bool (*stop)(void *asked),
+                                                void *asked, rill_audio_file **file, rill_error *why);
 /* Frees; NULL is allowed. */
 RILL_API void rill_audio_file_close(rill_audio_file *file);
 
