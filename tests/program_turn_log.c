@@ -89,6 +89,8 @@ Test(turn_log, a_label_is_one_speakers_and_stays) {
     cr_expect_str_eq(label_after(&log, 2, ""), "Anna");
     cr_expect_str_eq(label_after(&log, 3, "Anna"), "S3");
     cr_expect_str_eq(label_after(&log, 4, "S1"), "S4");
+    cr_expect_str_eq(label_after(&log, 5, "Bo X"), "Bo_X");
+    cr_expect_str_eq(label_after(&log, 6, "Bo_X"), "S6");
     turn_log_clear(&log);
 }
 

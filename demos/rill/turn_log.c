@@ -8,6 +8,12 @@
 
 #include "message.h"
 
+/* A field of RTTM has no blanks. */
+static void make_field(char *text) {
+    for (char *at = text; *at; at++)
+        if ((unsigned char)*at <= ' ' || *at == 0x7F) *at = '_';
+}
+
 void turn_file_id(char id[FILE_ID_SIZE], const char *path) {
     const char *base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
     if (!strcmp(path, "-")) base = "stdin";
@@ -16,9 +22,7 @@ void turn_file_id(char id[FILE_ID_SIZE], const char *path) {
     if (length >= FILE_ID_SIZE) length = FILE_ID_SIZE - 1;
     memcpy(id, base, length);
     id[length] = 0;
-    /* A field of RTTM has no blanks. */
-    for (char *at = id; *at; at++)
-        if ((unsigned char)*at <= ' ' || *at == 0x7F) *at = '_';
+    make_field(id);
 }
 
 static bool fail(struct turn_log *log, const char *what) {
@@ -52,6 +56,7 @@ static const char *label_of(struct turn_labels *labels, unsigned speaker, const 
     struct turn_label *label = &labels->labels[labels->count];
     label->speaker = speaker;
     snprintf(label->text, sizeof label->text, "%s", name);
+    make_field(label->text); /* now, so that "Anna B" and "Anna_B" stay two */
     bool looks_like_number = label->text[0] == 'S' && label->text[1] >= '0' && label->text[1] <= '9';
     if (!label->text[0] || looks_like_number || is_taken(labels, label->text))
         snprintf(label->text, sizeof label->text, "S%u", speaker);

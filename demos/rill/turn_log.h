@@ -12,8 +12,8 @@
 #include <rill/stream/diarization.h>
 #include <rill/stream/event.h>
 
-/* Labels of one recording: a speaker is called by the name known when first told, "S1" otherwise, and never
- * changes its label within a file. */
+/* Labels of one recording: a speaker is called by the name known when first told, as a field of RTTM, "S1"
+ * where there is none or another speaker has it, and never changes its label within a file. */
 struct turn_labels {
     size_t count, capacity;
     struct turn_label {
