@@ -39,6 +39,25 @@ sane 5 $code "save a state within a limit of file sizes"
 said '^rill: state: '
 [ ! -e state ] || fail "a part of a state is left behind"
 
+# turns to standard output, with nothing else, for the next program
+cp talk.wav again.wav
+"$rill" track --quiet --rttm wanted.rttm --rttm-corrected corrected.rttm talk.wav again.wav >out 2>err
+[ -s wanted.rttm ] || fail "no turns as RTTM"
+run 0 track --rttm - talk.wav again.wav
+same out wanted.rttm "--rttm - is not what --rttm FILE holds"
+run 0 track --rttm-corrected - talk.wav again.wav
+same out corrected.rttm "--rttm-corrected - is not what --rttm-corrected FILE holds"
+"$rill" track --rttm - - <talk.wav >out 2>err || fail "from standard input to standard output"
+grep -q '^SPEAKER stdin ' out || fail "no turns of standard input"
+[ ! -e ./- ] || fail "a file called - was made"
+for option in --rttm --rttm-corrected; do
+    code=0
+    "$rill" track $option - talk.wav >/dev/full 2>err || code=$?
+    sane 5 $code "track $option - to a full disk"
+    said 'could not be written'
+    [ "$(wc -l <err)" = 1 ] || fail "a full disk is told more than once"
+done
+
 run 5 track --rttm /dev/full talk.wav
 said '/dev/full'
 run 5 track --rttm-corrected /dev/full talk.wav

@@ -48,6 +48,11 @@ run 2 track --save-state s a.wav b.wav
 run 2 track --rttm r --rttm-corrected r a.wav
 run 2 track --resume s --latency 1 a.wav
 run 2 listen --record r --rttm r
+run 2 listen --record - --device none
+said 'record'
+run 2 track --rttm - --rttm-corrected - a.wav
+run 2 track --rttm - --json a.wav
+run 2 track --rttm-corrected - --reference r a.wav
 # what is read is not written over, whatever it is called; two recordings are not told under one id
 for option in --rttm --rttm-corrected --save-state; do
     echo kept >a.wav

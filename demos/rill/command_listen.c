@@ -49,6 +49,8 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         arguments->record = text;
         break;
     case ARGP_KEY_END:
+        if (arguments->record && !strcmp(arguments->record, "-"))
+            argp_error(state, "--record takes a file: its header is written again and again");
         if (options_same_file(arguments->record, arguments->shared.rttm) ||
             options_same_file(arguments->record, arguments->shared.rttm_corrected))
             argp_error(state, "--record and the turns cannot be one file");

@@ -51,6 +51,7 @@ static void check_outputs(struct argp_state *state, const struct arguments *argu
     const struct options *shared = &arguments->shared;
     const char *const outputs[] = {shared->rttm, shared->rttm_corrected, arguments->save_state};
     for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
+        if (outputs[i] && !strcmp(outputs[i], "-")) continue; /* no file */
         bool read = options_same_file(outputs[i], arguments->reference);
         for (size_t k = 0; k < shared->count && !read; k++)
             read = options_same_file(outputs[i], shared->words[k]);
@@ -59,6 +60,8 @@ static void check_outputs(struct argp_state *state, const struct arguments *argu
     if (options_same_file(arguments->save_state, shared->rttm) ||
         options_same_file(arguments->save_state, shared->rttm_corrected))
         argp_error(state, "--save-state and the turns cannot be one file");
+    if (arguments->reference && options_rttm_is_output(shared))
+        argp_error(state, "--reference and RTTM cannot both go to standard output");
 }
 
 struct named {
@@ -243,7 +246,7 @@ static int track_open_file(struct run *run, rill_audio_file *file, const char *p
     session_draw(&session, name_of(path), false);
     struct progress progress = {path, !session.display && !options->quiet && isatty(2) && !isatty(1),
                                 clock_now(), 0, session.figures.whole_seconds};
-    if (session.key && !session.display && !options->json) {
+    if (session.key && !session.display && !options->json && !options_rttm_is_output(options)) {
         char clean[1024];
         text_clean(clean, sizeof clean, path);
         printf("%s:\n", clean);

@@ -40,6 +40,14 @@ double options_number(struct argp_state *state, const char *option, const char *
     return number;
 }
 
+static bool is_output(const char *path) {
+    return path && !strcmp(path, "-");
+}
+
+bool options_rttm_is_output(const struct options *options) {
+    return is_output(options->rttm) || is_output(options->rttm_corrected);
+}
+
 bool options_same_file(const char *a, const char *b) {
     struct stat one, other;
     if (!a || !b) return false;
@@ -104,6 +112,8 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     case ARGP_KEY_END:
         if (options_same_file(options->rttm, options->rttm_corrected))
             argp_error(state, "--rttm and --rttm-corrected cannot be one file");
+        if (options->json && options_rttm_is_output(options))
+            argp_error(state, "--json and RTTM cannot both go to standard output");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -145,10 +155,12 @@ static const struct argp_option tracking[] = {
      0},
     {"threshold", KEY_THRESHOLD, "NUMBER", 0,
      "How alike a voice must be to be a known one, on the model's own scale; higher makes more speakers", 0},
-    {"max-speakers", KEY_MAX_SPEAKERS, "N", 0, "Never tell more than N speakers apart", 0},
-    {"rttm", KEY_RTTM, "FILE", 0, "Write the turns, with the labels first told, as RTTM", 0},
-    {"rttm-corrected", KEY_RTTM_CORRECTED, "FILE", 0, "Write the turns with all corrections applied, as RTTM",
-     0},
+    {"max-speakers", KEY_MAX_SPEAKERS, "N", 0,
+     "Never tell more than N speakers apart (default: 64, the most); enrolled ones count", 0},
+    {"rttm", KEY_RTTM, "FILE", 0,
+     "Write the turns, with the labels first told, as RTTM; - is standard output, with nothing else", 0},
+    {"rttm-corrected", KEY_RTTM_CORRECTED, "FILE", 0,
+     "Write the turns with all corrections applied, as RTTM; - likewise", 0},
     {0},
 };
 

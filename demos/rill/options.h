@@ -9,15 +9,15 @@
 
 struct options {
     bool json, quiet;
-    const char *model;    /* NULL: the embedded one */
-    const char *speakers; /* NULL: the default file; "": none */
-    const char *device;   /* NULL: the default one */
-    unsigned channel;     /* 1 …, RILL_CHANNEL_MIX */
-    double latency;       /* NAN: the model's */
-    double threshold;     /* NAN: the model's */
-    size_t max_speakers;  /* 0: the model's */
-    const char *rttm, *rttm_corrected;
-    char **words; /* what is no option */
+    const char *model;                 /* NULL: the embedded one */
+    const char *speakers;              /* NULL: the default file; "": none */
+    const char *device;                /* NULL: the default one */
+    unsigned channel;                  /* 1 …, RILL_CHANNEL_MIX */
+    double latency;                    /* NAN: the model's */
+    double threshold;                  /* NAN: the model's */
+    size_t max_speakers;               /* 0: the model's */
+    const char *rttm, *rttm_corrected; /* "-": standard output */
+    char **words;                      /* what is no option */
     size_t count;
 };
 
@@ -39,6 +39,9 @@ void options_share(struct argp_state *state, const struct argp_child *children, 
 /* A number within least … greatest; ends the program through argp_error otherwise. */
 double options_number(struct argp_state *state, const char *option, const char *text, double least,
                       double greatest);
+
+/* Whether the turns go to standard output as RTTM: then nothing else does. */
+bool options_rttm_is_output(const struct options *options);
 
 /* Whether both names are given and mean one file: what is read must not be written over. */
 bool options_same_file(const char *a, const char *b);

@@ -77,11 +77,13 @@ void session_begin(struct session *session, const struct options *options, rill_
 }
 
 void session_draw(struct session *session, const char *title, bool keys) {
-    if (session->options->json || session->options->quiet || !terminal_can_draw()) return;
+    const struct options *options = session->options;
+    if (options->json || options->quiet || options_rttm_is_output(options) || !terminal_can_draw()) return;
     session->display = display_open(title, session->listener, keys);
 }
 
 static bool print_event(struct session *session, const rill_event *event) {
+    if (options_rttm_is_output(session->options)) return true;
     if (session->options->json) return json_event(session->key, event);
     return line_event(event);
 }
@@ -116,7 +118,7 @@ void session_finish(struct session *session) {
     bool printed = true;
     if (session->options->json)
         printed = json_end(session->key, seconds, session->figures.lost_samples);
-    else if (!session->options->quiet)
+    else if (!session->options->quiet && !options_rttm_is_output(session->options))
         printed = line_end(seconds, session->figures.lost_samples);
     session->output_failed = !printed;
 }

@@ -69,7 +69,10 @@ static void write_turn(struct turn_log *log, const char *file, const char *label
     rill_turn turn = {file, label, event->start, event->end - event->start};
     rill_rttm_line(line, sizeof line, &turn);
     errno = 0;
-    if (fprintf(log->rttm, "%s\n", line) < 0 || fflush(log->rttm) != 0) {
+    if (log->rttm == stdout) {
+        printf("%s\n", line);
+        log->failed = !output_flush();
+    } else if (fprintf(log->rttm, "%s\n", line) < 0 || fflush(log->rttm) != 0) {
         char text[600];
         snprintf(text, sizeof text, "%s: %s", log->rttm_path, strerror(errno));
         fail(log, text);
@@ -136,7 +139,7 @@ void turn_log_clear(struct turn_log *log) {
 }
 
 FILE *rttm_open(const char *path) {
-    FILE *file = fopen(path, "w");
+    FILE *file = strcmp(path, "-") != 0 ? fopen(path, "w") : stdout;
     if (!file) complain("%s: %s", path, strerror(errno));
     return file;
 }
@@ -149,13 +152,14 @@ bool rttm_write(FILE *file, const char *path, const rill_turns *turns) {
         rill_rttm_line(line, sizeof line, &turn);
         fprintf(file, "%s\n", line);
     }
+    if (file == stdout) return output_flush();
     if (fflush(file) == 0 && !ferror(file)) return true;
     complain("%s: %s", path, strerror(errno));
     return false;
 }
 
 bool rttm_close(FILE *file, const char *path) {
-    if (!file) return true;
+    if (!file || file == stdout) return true; /* the program's end closes it */
     bool failed_before = ferror(file);
     if (fclose(file) == 0 && !failed_before) return true;
     if (!failed_before) complain("%s: %s", path, strerror(errno));

@@ -48,7 +48,7 @@ bool turn_log_collect(struct turn_log *log, const char *file, bool corrected, ri
 void turn_log_clear(struct turn_log *log);
 
 /* A file of turns that is there whole, or an error: opened first, so that a wrong path is told before the
- * work. NULL after saying why. */
+ * work; "-" is standard output. NULL after saying why. */
 FILE *rttm_open(const char *path);
 bool rttm_write(FILE *file, const char *path, const rill_turns *turns);
 bool rttm_close(FILE *file, const char *path);
