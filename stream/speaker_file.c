@@ -238,21 +238,39 @@ static rill_status replace(const char *path, char *temporary, const char *text, 
     return status;
 }
 
-rill_status rill_speakers_write(const rill_speakers *speakers, const char *path, rill_error *why) {
+/* *draft receives path + ".XXXXXX", in a folder that is there, the caller's to free. */
+static rill_status prepare(const char *path, char **draft, rill_error *why) {
+    *draft = NULL;
     if (!*path) return rill_fail(why, RILL_BAD_ARGUMENT, "a speaker file needs a name");
-    size_t size = strlen(path);
-    char *text = speakers_text(speakers), *temporary = malloc(size + sizeof ".XXXXXX");
-    rill_status status = RILL_OK;
-    if (!text || !temporary) status = rill_fail(why, RILL_OUT_OF_MEMORY, "%s: no memory to write it", path);
-    if (status == RILL_OK) {
-        strcpy(temporary, path);
-        strcpy(temporary + size, ".XXXXXX");
-        status = make_folders(temporary, why);
+    const size_t size = strlen(path) + sizeof ".XXXXXX";
+    *draft = malloc(size);
+    if (!*draft) return rill_fail(why, RILL_OUT_OF_MEMORY, "%s: no memory to write it", path);
+    snprintf(*draft, size, "%s.XXXXXX", path);
+    rill_status status = make_folders(*draft, why);
+    return status == RILL_OK ? check_replaceable(path, why) : status;
+}
+
+rill_status rill_speakers_can_write(const char *path, rill_error *why) {
+    char *draft;
+    rill_status status = prepare(path, &draft, why);
+    const int file = status == RILL_OK ? mkstemp(draft) : -1;
+    if (status == RILL_OK && file < 0) status = system_error(path, why);
+    if (file >= 0) {
+        close(file);
+        unlink(draft);
     }
-    if (status == RILL_OK) status = check_replaceable(path, why);
-    if (status == RILL_OK) status = replace(path, temporary, text, why);
-    if (status == RILL_OK) sync_folder(temporary);
+    free(draft);
+    return status;
+}
+
+rill_status rill_speakers_write(const rill_speakers *speakers, const char *path, rill_error *why) {
+    char *draft, *text = NULL;
+    rill_status status = prepare(path, &draft, why);
+    if (status == RILL_OK && !(text = speakers_text(speakers)))
+        status = rill_fail(why, RILL_OUT_OF_MEMORY, "%s: no memory to write it", path);
+    if (status == RILL_OK) status = replace(path, draft, text, why);
+    if (status == RILL_OK) sync_folder(draft);
     free(text);
-    free(temporary);
+    free(draft);
     return status;
 }

@@ -73,6 +73,16 @@ run 1 enroll Low --speakers broken.json low.wav
 ! grep -q 'of speech' err || fail "a voice is learned before the file that it is for is read"
 [ "$(cat broken.json)" = '{"broken' ] || fail "a broken speaker file was written over"
 
+# a file that cannot be written is told before anybody talks
+ln -s elsewhere.json link.json
+for file in link.json /dev/null/speakers.json; do
+    run 5 enroll Low --speakers $file low.wav
+    said "$file"
+    ! grep -q 'of speech' err || fail "a voice is learned before its file is looked at"
+    run 5 enroll Low --speakers $file --listen 5 --device 'no such microphone'
+    said "$file"
+done
+
 # without a home there is nobody, and no place to keep anybody
 for home in "-u HOME -u XDG_DATA_HOME" "HOME= XDG_DATA_HOME=" "-u HOME XDG_DATA_HOME=data"; do
     code=0

@@ -244,14 +244,21 @@ Test(speakers, what_is_no_regular_file_is_left_alone) {
     for (size_t i = 0; i < 5; i++) {
         cr_assert_eq(rill_speakers_write(speakers, in_folder(name[i]), &why), RILL_IO_ERROR, "%s", name[i]);
         cr_assert_not_null(strstr(why.message, folder), "%s", why.message);
+        cr_assert_eq(rill_speakers_can_write(in_folder(name[i]), &why), RILL_IO_ERROR, "%s", name[i]);
+        cr_assert_not_null(strstr(why.message, folder), "%s", why.message);
     }
     cr_assert_eq(rill_speakers_write(speakers, "", &why), RILL_BAD_ARGUMENT);
+    cr_assert_eq(rill_speakers_can_write("", &why), RILL_BAD_ARGUMENT);
     cr_assert_eq(entries_in_folder(), 4, "nothing was left behind");
     char text[8] = "";
     FILE *file = fopen(target, "rb");
     cr_assert_eq(fread(text, 1, sizeof text, file), 4);
     fclose(file);
     cr_assert_str_eq(text, "mine");
+    cr_assert_eq(rill_speakers_can_write(in_folder("new/voices.json"), &why), RILL_OK, "%s", why.message);
+    cr_assert_eq(rmdir(in_folder("new")), 0, "the folder is made, and empty");
+    cr_assert_eq(rill_speakers_can_write(target, &why), RILL_OK, "%s", why.message);
+    cr_assert_eq(entries_in_folder(), 4, "nothing was left behind");
     rill_speakers_destroy(speakers);
 }
 

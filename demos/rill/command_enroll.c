@@ -217,18 +217,23 @@ static bool tell(const struct arguments *arguments, const rill_speakers *speaker
     return output_flush();
 }
 
-/* Asked before anybody talks for a minute: is the name one, and the file one that voices can be added to? */
-static bool can_keep(struct learned *learned, const struct arguments *arguments, const rill_model *model) {
+/* Asked before anybody talks for a minute: is the name one, and the file one that voices can be added to? An
+ * exit code. */
+static int can_keep(struct learned *learned, const struct arguments *arguments, const rill_model *model) {
     char path[SPEAKERS_PATH_SIZE];
     rill_error why;
-    if (!chosen_speakers_path(path, arguments->shared.speakers)) return false;
+    if (!chosen_speakers_path(path, arguments->shared.speakers)) return EXIT_INPUT;
     rill_speakers *speakers = chosen_speakers_open(model, arguments->shared.speakers, MISSING_IS_EMPTY);
-    if (!speakers) return false;
+    if (!speakers) return EXIT_INPUT;
+    int code = EXIT_DONE;
     learned->one[0] = 1; /* any voice */
-    bool can = rill_speakers_enroll(speakers, arguments->name, learned->one, 1, &why) == RILL_OK;
-    if (!can) complain("%s", why.message);
+    if (rill_speakers_enroll(speakers, arguments->name, learned->one, 1, &why) != RILL_OK)
+        code = EXIT_INPUT;
+    else if (rill_speakers_can_write(path, &why) != RILL_OK)
+        code = EXIT_OUTPUT;
+    if (code != EXIT_DONE) complain("%s", why.message);
     rill_speakers_destroy(speakers);
-    return can;
+    return code;
 }
 
 static int keep(const struct learned *learned, const struct arguments *arguments, const rill_model *model) {
@@ -279,7 +284,9 @@ int command_enroll(int count, char **arguments_given) {
     int code = EXIT_INPUT;
     if (!learned.sum || !learned.one)
         complain("out of memory for a voice");
-    else if (can_keep(&learned, &arguments, model))
+    else
+        code = can_keep(&learned, &arguments, model);
+    if (code == EXIT_DONE)
         code = arguments.listen > 0 ? learn_from_microphone(&learned, &arguments, model)
                                     : learn_from_files(&learned, &arguments, model);
     if (code == EXIT_DONE) {

@@ -33,6 +33,10 @@ RILL_API rill_status rill_speakers_parse(const rill_model *model, const char *na
  * stays on any failure. RILL_IO_ERROR also for what is no regular file (a link, a device) or read-only. */
 RILL_API rill_status rill_speakers_write(const rill_speakers *speakers, const char *path, rill_error *why);
 
+/* Whether rill_speakers_write could, asked before somebody talks for a minute: makes the parent directories,
+ * and a file beside path, which it removes. */
+RILL_API rill_status rill_speakers_can_write(const char *path, rill_error *why);
+
 /* Frees; NULL is allowed. */
 RILL_API void rill_speakers_destroy(rill_speakers *speakers);
 
