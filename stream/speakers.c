@@ -145,9 +145,10 @@ rill_status rill_speakers_rename(rill_speakers *speakers, const char *name, cons
     rill_enrolled_voice *voice = rill_speakers_find(speakers, name);
     if (!voice) return refuse_unknown(name, why);
     if (!rill_is_name(new_name)) return refuse_name(new_name, why);
-    if (rill_speakers_find(speakers, new_name))
-        return rill_fail(why, RILL_BAD_ARGUMENT, "another speaker is called \"%s\"", new_name);
-    memset(voice->name, 0, sizeof voice->name); /* new_name cannot be voice->name: it would have been found */
+    rill_enrolled_voice *same = rill_speakers_find(speakers, new_name);
+    if (same == voice) return RILL_OK;
+    if (same) return rill_fail(why, RILL_BAD_ARGUMENT, "another speaker is called \"%s\"", new_name);
+    memset(voice->name, 0, sizeof voice->name); /* new_name is not it: it would have been found */
     strcpy(voice->name, new_name);
     return RILL_OK;
 }

@@ -52,6 +52,8 @@ run 0 speakers --speakers new/folder/together.json
 
 run 0 speakers rename Short Shorty
 run 1 speakers rename Nobody Anybody
+run 0 speakers rename Shorty Shorty
+run 1 speakers rename Nobody Nobody
 run 1 speakers rename Shorty Low
 run 0 speakers remove Shorty
 run 1 speakers remove Shorty

@@ -57,7 +57,8 @@ RILL_API rill_enrolled rill_speakers_at(const rill_speakers *speakers, size_t in
  * that is zero, not finite or the opposite of the known one, for no seconds. */
 RILL_API rill_status rill_speakers_enroll(rill_speakers *speakers, const char *name, const float *embedding,
                                           double seconds, rill_error *why);
-/* RILL_NOT_FOUND; RILL_BAD_ARGUMENT when new_name is taken or no name. */
+/* RILL_NOT_FOUND; RILL_BAD_ARGUMENT when new_name is another's or no name. A speaker may be given the name
+ * that it has. */
 RILL_API rill_status rill_speakers_rename(rill_speakers *speakers, const char *name, const char *new_name,
                                           rill_error *why);
 /* RILL_NOT_FOUND. The others keep their order. */
