@@ -28,6 +28,10 @@ for command in listen track devices enroll identify speakers embed eval model; d
     run 2 $command --no-such-option
     said "rill $command --help"
 done
+run 0 help enroll # how many voices there may be
+told '64'
+run 0 help track
+told '64'
 run 0 --help
 cp out told_by_help
 run 0 help --help

@@ -79,8 +79,8 @@ static error_t parse(int key, char *text, struct argp_state *state) {
 static const char doc[] =
     "Learns a voice from recordings of one speaker, or from the microphone, and keeps it in the speaker file."
     "\v10 seconds of speech are enough, less than 2 are refused. The same name again adds to what is known. "
-    "The "
-    "file is yours alone (mode 0600): a voice is personal data.\n\n"
+    "listen and track take a file of up to 64 voices, identify one of up to 4096. The file is yours alone "
+    "(mode 0600): a voice is personal data.\n\n"
     "Examples:\n"
     "  rill enroll Anna anna.wav\n"
     "  rill enroll Anna --listen 30\n\n"
