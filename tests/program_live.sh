@@ -108,6 +108,33 @@ for full in rttm output recording; do
     wait $player || true
 done
 
+# the microphone vanishes while a voice is learned: what was heard is kept, or too little is told; exit code 4
+for seconds in 1 6; do
+    : >err
+    "$rill" enroll Gone --listen 60 >out 2>err </dev/null &
+    listener=$!
+    for ((i = 0; i < 600; i++)); do
+        grep -q '^listening on' err && break
+        sleep 0.05
+    done
+    "$fake" play "$microphone" low.wav &
+    player=$!
+    sleep $seconds
+    "$fake" kill "$microphone"
+    ended 4 "enroll on a microphone that vanishes after $seconds s"
+    wait $player || true
+    said 'vanished'
+    "$rill" speakers >known
+    if [ $seconds = 1 ]; then
+        said 'missing'
+        ! grep -q '^Gone' known || fail "a voice of a second of speech is kept"
+    else
+        grep -q '^Gone' known || fail "what was heard before the microphone vanished is lost"
+    fi
+    "$fake" stop "$microphone"
+    started
+done
+
 # the microphone vanishes: what was heard is told and recorded, exit code 4
 listen --json --record lost.wav
 "$fake" play "$microphone" low.wav &

@@ -85,7 +85,8 @@ static const char doc[] =
     "  rill enroll Anna anna.wav\n"
     "  rill enroll Anna --listen 30\n\n"
     "Exit codes: 0 learned; 1 too little speech, or an input is broken; 2 wrong usage; 3 no such microphone; "
-    "4 the microphone vanished; 5 the speaker file could not be written.";
+    "4 the microphone vanished (what was heard is kept where it is enough); 5 the speaker file could not be "
+    "written.";
 
 /* A voice being put together: Σ seconds · embedding. */
 struct learned {
@@ -177,7 +178,7 @@ static int learn_from(struct learned *learned, const struct arguments *arguments
     if (listening.show) show_progress(arguments->name, seconds, "\r\n");
     add(learned, seconds);
     rill_embedder_close(listening.embedder);
-    if (status != RILL_OK) complain("%s; nothing was kept", why.message);
+    if (status != RILL_OK) complain("%s", why.message);
     return microphone_exit_code(status);
 }
 
@@ -289,9 +290,11 @@ int command_enroll(int count, char **arguments_given) {
     if (code == EXIT_DONE)
         code = arguments.listen > 0 ? learn_from_microphone(&learned, &arguments, model)
                                     : learn_from_files(&learned, &arguments, model);
-    if (code == EXIT_DONE) {
+    /* What came before the microphone vanished is as good as what comes before a Ctrl-C. */
+    if (code == EXIT_DONE || code == EXIT_DEVICE_LOST) {
         make_unit(learned.sum, dim);
-        code = keep(&learned, &arguments, model);
+        const int kept = keep(&learned, &arguments, model);
+        if (code == EXIT_DONE || kept == EXIT_OUTPUT) code = kept;
     }
     free(learned.sum);
     free(learned.one);
