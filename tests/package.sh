@@ -10,6 +10,7 @@ trap 'rm -rf "$prefix"' EXIT
 
 cmake --install "$build" --prefix "$prefix/usr" >/dev/null
 [ ! -e "$prefix/usr/include/rill/kernels.h" ] || { echo "a private header was installed"; exit 1; }
+[ -n "$(find "$prefix/usr/share/doc" -name LICENSE)" ] || { echo "the licence was not installed"; exit 1; }
 
 CMAKE_PREFIX_PATH=$prefix/usr cmake -S "$source/tests/package" -B "$prefix/consumer" -G Ninja \
     >"$prefix/log" 2>&1 && LD_LIBRARY_PATH=$prefix/usr/lib cmake --build "$prefix/consumer" >>"$prefix/log" 2>&1 ||
