@@ -140,6 +140,7 @@ def main():
     parser.add_argument("data")
     parser.add_argument("work")
     parser.add_argument("--steps", type=int, default=20000)
+    parser.add_argument("--minutes", type=float, default=math.inf, help="of training at most: the rate falls, and it ends, by then or by --steps")
     parser.add_argument("--crops", type=int, default=32)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
     parser.add_argument("--dim", type=int, default=192, help="of the network, a multiple of 32, the dimension of its heads")
@@ -183,13 +184,18 @@ def main():
 
     compiled = torch.compile(network) if arguments.compile else network
     begin, sums, count, kept, waited = time.time(), {}, 0, time.time(), 0.0
-    while step < arguments.steps:
+
+    def share_done():
+        return max(step / arguments.steps, (time.time() - begin) / 60 / arguments.minutes)
+
+    done = share_done()
+    while done < 1:
         before = time.time()
         heard, truth = next(loader)
         waited += time.time() - before
         heard, truth = ([t.to(device) for t in some] for some in (heard, truth))
         x = heard[0] if len(heard) == 1 else mix(voices.frames, CROP_STEPS, *heard)
-        rate = PEAK * min(1, (step + 1) / WARM) * (0.5 + 0.5 * math.cos(math.pi * min(1, step / arguments.steps))) + 1e-6
+        rate = PEAK * min(1, (step + 1) / WARM) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-6
         for group in optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(device, torch.bfloat16):
@@ -200,11 +206,11 @@ def main():
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
         optimizer.step()
         mean.update_parameters(network)
-        step, count = step + 1, count + 1
+        step, count, done = step + 1, count + 1, share_done()
         for name, value in parts.items():
             sums[name] = sums.get(name, 0) + value
         every = 100 if step < 1000 else 250
-        if step % every == 0 or step in (20, arguments.steps):
+        if step % every == 0 or step == 20 or done >= 1:
             rates = trials.rates(mean.module, device)
             line = "\t".join([str(step), f"{(time.time() - begin) / 60:.1f}", f"{waited:.0f}", f"{rate:.2g}"]
                              + [f"{k} {float(v) / count:.3f}" for k, v in sums.items()] + [f"{100 * r:.2f}" for r in rates])
