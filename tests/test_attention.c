@@ -222,6 +222,27 @@ Test(forms, leave_bad_steps_out_head_by_head) {
     }
 }
 
+/* Keys so large that float cannot hold them divided by what a block of steps forgets, on values so small that
+ * no product of the definition is large. */
+Test(forms, take_large_keys_of_small_values) {
+    random_seed(36);
+    for (int round = 0; round < 60; round++) {
+        rill_attention_shape shape = random_shape();
+        shape.normalize = false;
+        history h = history_make(shape, 1 + random_below(150));
+        for (size_t t = 0; t < h.length; t++)
+            for (size_t head = 0; head < shape.heads; head++) {
+                if (random_below(8) > 0) continue;
+                for (size_t d = 0; d < shape.key_dim; d++) key_of(&h, t, head)[d] *= 0x1p120f;
+                for (size_t m = 0; m < shape.value_dim; m++) value_of(&h, t, head)[m] *= 0x1p-120f;
+            }
+        for (size_t i = 0; i < h.log_decay.count; i++) h.log_decay.data[i] *= 5;
+        history_define(&h);
+        for (int form = by_recurrent; form <= by_either; form++) expect_on_split(&h, 150, form);
+        history_free(&h);
+    }
+}
+
 /* … which is why it need not be looked for. */
 Test(forms, a_bad_query_spoils_its_own_row_only) {
     random_seed(3);

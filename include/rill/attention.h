@@ -56,8 +56,8 @@
  * was, in every form, and no other step feels it; the outputs of the query heads that read that head are NaN
  * in that step, in the non-causal form too. A log decay of −∞ is g = 0: it forgets everything before the
  * step. A query (or bonus) that is not finite spoils its own output rows only. Finite numbers whose products
- * overflow float are the caller's, and so are transitions that make the state grow: β|k|² beyond 2, |b||a|
- * beyond what the decay takes away.
+ * overflow float (chunkwise with a decay: come within 2¹⁶ of that) are the caller's, and so are transitions
+ * that make the state grow: β|k|² beyond 2, |b||a| beyond what the decay takes away.
  *
  * Threads: all functions are pure in their arguments; two threads may work on two states at once.
  * Real time: nothing here allocates, locks or makes a system call. Stack: below 64 KiB. */

@@ -167,9 +167,19 @@ size_t rill_sequence_walk(const rill_attention_shape *shape, void *state, const 
     return bad;
 }
 
-static void take_known(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
-                       void *form) {
-    (*(rill_looking_form *const *)form)(shape, S, z, run);
+/* Good steps of one head. What several at once are multiplied with, a key by what was forgotten before it,
+ * may overflow where no step does by itself: the form is to look at that as well, and the steps that it does
+ * not take are taken one by one. */
+static void take_one_head(const rill_attention_shape *shape, float *S, float *z, const rill_head_run *run,
+                          void *context) {
+    rill_looking_form *const form = *(rill_looking_form *const *)context;
+    rill_head_run unknown = *run;
+    unknown.steps.finite = false;
+    size_t taken = run->steps.length > 1 ? form(shape, S, z, &unknown) : 0;
+    for (; taken < run->steps.length; taken++) {
+        const rill_head_run step = part_of(run, taken, 1);
+        form(shape, S, z, &step);
+    }
 }
 
 /* Do all heads' rows lie side by side, and do those of two blocks stay beside S in a second-level cache of 1
@@ -202,7 +212,7 @@ static void take_looking(const rill_attention_shape *shape, void *state, const r
         if (head == end) return;
         S = rill_state_of_head(shape, state, head, &z);
         choose_heads(shape, sequence, output, head, 1, start + done, length - done, &run);
-        take_good_steps(shape, S, z, &run, take_known, &form);
+        take_good_steps(shape, S, z, &run, take_one_head, &form);
         head++;
     }
 }
