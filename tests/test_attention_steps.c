@@ -126,3 +126,32 @@ Test(forms, heads_may_be_shared_out) {
         free(output), free(shared), free(whole), free(r.memory);
     }
 }
+
+/* So they may in a batch: a range writes the zeros behind a sequence's end for its own heads only. */
+Test(forms, heads_of_a_batch_may_be_shared_out) {
+    enum { count = 3 };
+    random_seed(2010);
+    for (int round = 0; round < 40; round++) {
+        const rill_attention_shape shape = random_linear_or_gated(20);
+        const size_t padded = 1 + random_below(20), first = random_below(shape.heads);
+        random_sequence r = random_sequence_make(&shape, count * padded, -1);
+        size_t lengths[count];
+        for (size_t n = 0; n < count; n++) lengths[n] = random_below(padded + 1);
+        rill_sequence part = r.sequence;
+        part.length = padded;
+        part.first_head = first;
+        part.head_count = 1;
+        unsigned char *states = calloc(count, rill_attention_size(&shape));
+        memset(r.output, 0x11, r.outputs * sizeof *r.output);
+        rill_attention_batch(&shape, rill_attention_chunkwise, count, states, &part, lengths, r.output);
+        for (size_t i = 0; i < r.outputs; i++) {
+            const size_t step = i / shape.value_dim / shape.query_heads;
+            const size_t query_head = i / shape.value_dim % shape.query_heads;
+            if (query_head / (shape.query_heads / shape.heads) != first)
+                cr_assert(memcmp(&r.output[i], "\x11\x11\x11\x11", 4) == 0, "another head's");
+            else if (step % padded >= lengths[step / padded])
+                cr_assert(r.output[i] == 0);
+        }
+        free(states), free(r.memory);
+    }
+}

@@ -28,13 +28,15 @@ static rill_sequence sequence_of(const rill_attention_shape *shape, const rill_s
 
 void rill_attention_batch(const rill_attention_shape *shape, rill_attention_form *form, size_t count,
                           void *states, const rill_sequence *padded, const size_t *lengths, float *output) {
-    size_t size = rill_attention_size(shape), row = shape->query_heads * shape->value_dim;
+    const size_t size = rill_attention_size(shape), row = shape->query_heads * shape->value_dim;
+    const size_t heads = padded->head_count ? padded->head_count : shape->heads - padded->first_head;
+    const size_t of_head = row / shape->heads; /* outputs of a step that read one state head */
     for (size_t n = 0; n < count; n++) {
         assert(lengths[n] <= padded->length);
         rill_sequence sequence = sequence_of(shape, padded, n, lengths[n]);
         float *rows = output + n * padded->length * row;
-        if (padded->length > lengths[n])
-            memset(rows + lengths[n] * row, 0, (padded->length - lengths[n]) * row * sizeof *rows);
+        for (size_t t = lengths[n]; t < padded->length; t++)
+            memset(rows + t * row + padded->first_head * of_head, 0, heads * of_head * sizeof *rows);
         if (lengths[n] > 0) form(shape, (unsigned char *)states + n * size, &sequence, rows);
     }
 }
