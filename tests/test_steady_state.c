@@ -5,6 +5,7 @@
 
 #include <rill/saved_state.h>
 
+#include "checksum.h"
 #include "count_allocations.h"
 #include "long_stream.h"
 #include "random_sequence.h"
@@ -127,6 +128,18 @@ Test(steady_state, of_version_1_loads_for_ever) {
     }
     bytes[100] ^= 1;
     cr_assert_eq(rill_steady_load(&shape, "golden", bytes, sizeof bytes, steady, &why), RILL_BAD_FORMAT);
+    bytes[100] ^= 1;
+    /* numbers that are finite, but not together: total and block */
+    const float most = FLT_MAX;
+    memcpy(bytes + 72 + 4 * 9, &most, sizeof most);
+    memcpy(bytes + 72 + 4 * 27, &most, sizeof most);
+    const uint64_t sum = rill_checksum(RILL_CHECKSUM_START, bytes, sizeof bytes - 8);
+    for (size_t i = 0; i < 8; i++) bytes[sizeof bytes - 8 + i] = (unsigned char)(sum >> 8 * i);
+    memset(steady, 0x55, rill_steady_size(&shape));
+    cr_assert_eq(rill_steady_load(&shape, "golden", bytes, sizeof bytes, steady, &why), RILL_BAD_FORMAT);
+    cr_assert(strstr(why.message, "golden: a number is not finite"), "%s", why.message);
+    for (size_t i = 0; i < rill_steady_size(&shape); i++)
+        cr_assert_eq(((unsigned char *)steady)[i], 0x55, "changed by a failure");
     free(plain), free(steady);
 }
 

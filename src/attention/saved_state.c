@@ -120,6 +120,11 @@ static bool read_sizes(const unsigned char *bytes, rill_attention_shape *shape) 
     return true;
 }
 
+rill_status rill_state_parts_overflowed(const char *name, rill_error *why) {
+    return rill_fail(why, RILL_BAD_FORMAT,
+                     "%s: a number is not finite: what was heard had overflowed; start anew", name);
+}
+
 static bool all_finite(const unsigned char *floats, size_t size) {
     for (size_t i = 0; i < size; i += sizeof(float))
         if ((read_number(floats + i, 4) & 0x7f800000) == 0x7f800000) return false;
@@ -171,10 +176,7 @@ static rill_status read_header(const char *name, const unsigned char *bytes, siz
     const size_t data = size - header_size - checksum_size;
     if (data % sizeof(float) != 0 || !has_size(header, data / sizeof(float)))
         return rill_fail(why, RILL_BAD_FORMAT, "%s: %zu bytes, which are not those of its shape", name, size);
-    if (!all_finite(bytes + header_size, data))
-        return rill_fail(why, RILL_BAD_FORMAT,
-                         "%s: a number is not finite: what was heard had overflowed; start anew", name);
-    return RILL_OK;
+    return all_finite(bytes + header_size, data) ? RILL_OK : rill_state_parts_overflowed(name, why);
 }
 
 rill_status rill_saved_state_shape(const char *name, const void *bytes, size_t size,

@@ -38,6 +38,9 @@ rill_status rill_state_parts_check(const rill_attention_shape *shape, bool stead
                                    const void *bytes, size_t size, rill_saved_kind *kind, uint32_t *steps,
                                    rill_error *why);
 
+/* RILL_BAD_FORMAT: a saved number, or what is made of several, is not finite. */
+rill_status rill_state_parts_overflowed(const char *name, rill_error *why);
+
 /* count saved floats from that one on, of bytes that were checked. */
 void rill_state_parts_read(const void *bytes, size_t first, size_t count, float *to);
 

@@ -172,17 +172,29 @@ void rill_steady_save(const rill_attention_shape *shape, const void *steady, voi
 }
 
 /* Version 1 had, of each number, what was read, the total, what its sums took too much, and a block of steps
- * that was not in the total yet. */
-static void load_version_1(size_t floats, const void *bytes, const steady_parts *parts) {
-    rill_state_parts_read(bytes, floats, floats, parts->total);
-    rill_state_parts_read(bytes, 2 * floats, floats, parts->lost);
+ * that was not in the total yet. Of number i, their sum. */
+static double sum_of_version_1(size_t floats, const void *bytes, size_t i) {
+    float total, lost, block;
+    rill_state_parts_read(bytes, floats + i, 1, &total);
+    rill_state_parts_read(bytes, 2 * floats + i, 1, &lost);
+    rill_state_parts_read(bytes, 3 * floats + i, 1, &block);
+    return (double)total - (double)lost + (double)block;
+}
+
+static rill_status load_version_1(const rill_attention_shape *shape, const char *name, const void *bytes,
+                                  void *steady, rill_error *why) {
+    const size_t floats = rill_state_floats(shape);
+    for (size_t i = 0; i < floats; i++)
+        if (!isfinite((float)sum_of_version_1(floats, bytes, i)))
+            return rill_state_parts_overflowed(name, why);
+    rill_steady_init(shape, steady);
+    const steady_parts parts = parts_of(shape, steady);
     for (size_t i = 0; i < floats; i++) {
-        float block;
-        rill_state_parts_read(bytes, 3 * floats + i, 1, &block);
-        const double exact = (double)parts->total[i] - (double)parts->lost[i] + (double)block;
-        parts->total[i] = (float)exact;
-        parts->lost[i] = (float)((double)parts->total[i] - exact);
+        const double exact = sum_of_version_1(floats, bytes, i);
+        parts.total[i] = (float)exact;
+        parts.lost[i] = (float)((double)parts.total[i] - exact);
     }
+    return RILL_OK;
 }
 
 rill_status rill_steady_load(const rill_attention_shape *shape, const char *name, const void *bytes,
@@ -192,13 +204,10 @@ rill_status rill_steady_load(const rill_attention_shape *shape, const char *name
     uint32_t steps;
     const rill_status status = rill_state_parts_check(shape, true, name, bytes, size, &kind, &steps, why);
     if (status != RILL_OK) return status;
+    if (kind.version == 1) return load_version_1(shape, name, bytes, steady, why);
     rill_steady_init(shape, steady);
     const size_t floats = rill_state_floats(shape);
     const steady_parts parts = parts_of(shape, steady);
-    if (kind.version == 1) {
-        load_version_1(floats, bytes, &parts);
-        return RILL_OK;
-    }
     rill_state_parts_read(bytes, 0, floats, parts.total);
     rill_state_parts_read(bytes, floats, floats, parts.lost);
     rill_state_parts_read(bytes, RILL_STEADY_PARTS * floats, kind.more, parts.keys);
