@@ -6,19 +6,21 @@
  * so that attention becomes linear attention on φ(q) and φ(k) (2006.16236, section 3.2). For each map: the
  * similarity, the dimension of φ for rows of dimension dim, and the cost of a row in multiply-adds and calls
  * of exp or the like.
- *
- *     map             similarity                                 features          cost of a row
- *     elu1            (elu(q)+1)·(elu(k)+1)                      dim               dim exp
- *     relu            relu(q)·relu(k)                            dim               dim
- *     exponential     exp(q)·exp(k)                              dim               dim exp
- *     identity        q·k                                        dim               dim
- *     favor           exp(scale q·k), unbiased                   2 projections     projections · dim + 2 exp
- * each random_fourier  exp(−scale |q−k|²/2), unbiased             2 projections     projections · dim + sin,
- * cos each taylor          1 + a + a²/2, a = scale q·k                (dim+1)(dim+2)/2  as many dpfp products
- * of rectified entries              2 dim roll        as many cosformer       relu(q)·relu(k) cos(π(i−j)/2M)
- * 2 dim             2 dim, sin, cos hedgehog        learned: exp(±(Wx+b))                      2 outputs
- * outputs · dim + 2 exp each
- *
+ */
+/* clang-format off */
+/*   map             similarity                              features          cost of a row
+ *     elu1            (elu(q)+1)·(elu(k)+1)                   dim               dim exp
+ *     relu            relu(q)·relu(k)                         dim               dim
+ *     exponential     exp(q)·exp(k)                           dim               dim exp
+ *     identity        q·k                                     dim               dim
+ *     favor           exp(scale q·k), unbiased                2 projections     projections · (dim + 2 exp)
+ *     random_fourier  exp(−scale |q−k|²/2), unbiased          2 projections     projections · (dim + sin, cos)
+ *     taylor          1 + a + a²/2, a = scale q·k             (dim+1)(dim+2)/2  as many
+ *     dpfp            products of rectified entries           2 dim roll        as many
+ *     cosformer       relu(q)·relu(k) cos(π(i−j)/2 horizon)   2 dim             2 dim, and sin, cos once a step
+ *     hedgehog        learned: exp(±(Wx+b))                   2 outputs         outputs · (dim + 2 exp) */
+/* clang-format on */
+/*
  * Rows are contiguous: x [count][dim], features [count][features]; a sequence [length][heads][dim] is length
  * × heads rows. Where nothing else is said, features may not overlap x.
  *
@@ -106,7 +108,8 @@ RILL_API void rill_feature_map_dpfp(size_t count, size_t dim, size_t roll, const
  *
  * φ(q, i)·φ(k, j) = relu(q)·relu(k) cos(π (i−j) / 2 horizon), which is not negative while |i−j| ≤ horizon.
  * Rows are [count][heads][dim], those of row t at position first + t; the angle is reduced exactly, so
- * positions may grow for ever, but history older than horizon must be forgotten by then. horizon is 1 … */
+ * positions may grow for ever, but history older than horizon must be forgotten by then. horizon is 1 …,
+ * below 2⁶². */
 RILL_API void rill_feature_map_cosformer(size_t count, size_t heads, size_t dim, uint64_t first,
                                          uint64_t horizon, const float *x, float *features);
 

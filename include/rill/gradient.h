@@ -26,8 +26,8 @@
  *
  * Shapes of gradients are those of what they are the gradients of: state gradients are laid out as states,
  * rill_attention_size bytes. Shapes must be accepted by rill_attention_check, with rule RILL_RULE_LINEAR or
- * RILL_RULE_GATED. Memory is the caller's; nothing may overlap, but for a state gradient, which is passed
- * from later to earlier steps in place.
+ * RILL_RULE_GATED; sequences are without a bonus, and of all heads. Memory is the caller's; nothing may
+ * overlap, but for a state gradient, which is passed from later to earlier steps in place.
  *
  * Cost: plain C, about 6 · key_dim · value_dim multiply-adds in double a step and head; of softmax attention
  * below.

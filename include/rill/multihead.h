@@ -10,7 +10,8 @@
  *
  * Rows are time-major, [length][dim], one sequence a call: a batch is one call for each, so lengths may
  * differ. A key that is out of sight has no part in any output, whatever it holds. NaN or an infinity in a
- * query enters its own row only; in a key or value, the rows that see it.
+ * query enters its own row only; in a key or value, the rows that see it. Linear heads leave such a key and
+ * value out instead: causal, its own row is NaN and no other, else none.
  *
  * Threads: all functions are pure in their arguments. */
 #ifndef RILL_MULTIHEAD_H

@@ -35,6 +35,7 @@ static head_walk walk_make(const rill_attention_shape *shape, const rill_sequenc
                            const rill_sequence_gradient *gradient, void *workspace) {
     assert(rill_attention_check(shape, NULL) == RILL_OK);
     assert(shape->rule == RILL_RULE_LINEAR || shape->rule == RILL_RULE_GATED);
+    assert(!sequence || (!sequence->bonus && sequence->first_head == 0 && sequence->head_count == 0));
     head_walk walk = {.shape = shape, .sequence = sequence, .gradient = gradient, .S = workspace};
     walk.group = shape->query_heads / shape->heads;
     walk.columns = columns_of(shape);

@@ -183,6 +183,7 @@ static void read(const rill_attention_shape *s, const window_parts *parts, size_
 void rill_linear_window_step(const rill_linear_window_shape *shape, void *state,
                              const rill_sequence *sequence, float *output) {
     assert(rill_linear_window_check(shape, NULL) == RILL_OK && !sequence->bonus);
+    assert(sequence->first_head == 0 && sequence->head_count == 0);
     const rill_attention_shape *s = &shape->attention;
     const window_parts parts = parts_of(shape, state);
     const size_t group = s->query_heads / s->heads;
