@@ -278,6 +278,25 @@ Test(symbol_model, refuses_shapes_that_make_no_sense) {
     cr_assert_eq(rill_symbol_model_check(&shape, &why), RILL_BAD_ARGUMENT);
 }
 
+/* Whatever length is asked for, a size is that of the memory needed, or SIZE_MAX: never less. */
+Test(symbol_model, sizes_are_right_or_none) {
+    for (int which = 0; which < 4; which++) {
+        const rill_similarity similarity = which % 2 ? RILL_SIMILARITY_SOFTMAX : RILL_SIMILARITY_PRODUCT;
+        const size_t dim = which < 2 ? 1 : 8;
+        const rill_symbol_model_shape shape = {similarity, 4, 1, 1, dim == 1 ? 1 : 3, dim, 1, 1};
+        const double kept = similarity == RILL_SIMILARITY_SOFTMAX ? 2 * (double)(shape.layers * dim) : 0;
+        const double one = (double)rill_symbol_model_gradient_size(&shape, 2000) -
+                           (double)rill_symbol_model_gradient_size(&shape, 1000); /* of 1000 steps */
+        for (size_t i = 2; i < 8 * 62; i++) {
+            const size_t length = (8 + i % 8) << i / 8 >> 3; /* eight in each power of two */
+            const double size = (double)rill_symbol_model_size(&shape, length),
+                         gradient = (double)rill_symbol_model_gradient_size(&shape, length);
+            cr_assert_geq(size, fmin(kept * sizeof(float) * (double)length, 0x1p64), "%zu steps", length);
+            cr_assert_geq(gradient, fmin(0.9 * one / 1000 * (double)length, 0x1p64), "%zu steps", length);
+        }
+    }
+}
+
 /* It learns: to repeat the symbol of two steps before, which chance gets one time in four. */
 Test(symbol_model, learns_to_look_back) {
     for (int similarity = 0; similarity < 2; similarity++) {

@@ -2,6 +2,7 @@
 #include "learning/block.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #include <rill/attention.h>
@@ -59,7 +60,10 @@ static rill_softmax_shape softmax_of(const rill_symbol_model_shape *shape) {
 size_t rill_block_memory_size(const rill_symbol_model_shape *shape, size_t capacity) {
     const rill_attention_shape linear = linear_of(shape);
     const rill_softmax_shape softmax = softmax_of(shape);
-    return is_linear(shape) ? rill_attention_size(&linear) : rill_key_value_cache_size(&softmax, capacity);
+    if (is_linear(shape)) return rill_attention_size(&linear);
+    return rill_key_value_cache_check(&softmax, capacity, NULL) == RILL_OK
+               ? rill_key_value_cache_size(&softmax, capacity)
+               : SIZE_MAX;
 }
 
 void rill_block_memory_init(const rill_symbol_model_shape *shape, size_t capacity, void *memory) {
@@ -144,10 +148,18 @@ void rill_block_forward(const rill_symbol_model_shape *shape, const float *param
     for (size_t i = 0; i < length * dim; i++) output[i] += rows->middle[i];
 }
 
+static size_t gradient_size(const rill_symbol_model_shape *shape, size_t length) {
+    const rill_attention_shape linear = linear_of(shape);
+    const rill_softmax_shape softmax = softmax_of(shape);
+    const size_t step_floats = 4 * shape->dim + 64; /* more than either takes */
+    if (length > SIZE_MAX / 2 / sizeof(float) / step_floats) return SIZE_MAX;
+    return is_linear(shape) ? rill_attention_gradient_size(&linear, length)
+                            : rill_softmax_gradient_size(&softmax, length);
+}
+
 rill_block_scratch rill_block_scratch_plan(const rill_symbol_model_shape *shape, size_t length,
                                            rill_parts *plan) {
     const rill_attention_shape linear = linear_of(shape);
-    const rill_softmax_shape softmax = softmax_of(shape);
     const size_t state = is_linear(shape) ? rill_attention_size(&linear) : 0;
     rill_block_scratch to;
     to.normed = rill_parts_floats(plan, length, shape->dim);
@@ -158,8 +170,7 @@ rill_block_scratch rill_block_scratch_plan(const rill_symbol_model_shape *shape,
     to.wide = rill_parts_floats(plan, length, shape->feed_forward_dim);
     to.state = rill_parts_take(plan, state);
     to.state_gradient = rill_parts_take(plan, state);
-    to.attention = rill_parts_take(plan, is_linear(shape) ? rill_attention_gradient_size(&linear, length)
-                                                          : rill_softmax_gradient_size(&softmax, length));
+    to.attention = rill_parts_take(plan, gradient_size(shape, length));
     return to;
 }
 

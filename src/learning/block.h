@@ -16,7 +16,7 @@ typedef struct rill_block_places {
 
 rill_block_places rill_block_places_of(const rill_symbol_model_shape *shape);
 
-/* What one layer remembers of a stream. */
+/* What one layer remembers of a stream; SIZE_MAX when that is no number of bytes. */
 size_t rill_block_memory_size(const rill_symbol_model_shape *shape, size_t capacity);
 void rill_block_memory_init(const rill_symbol_model_shape *shape, size_t capacity, void *memory);
 

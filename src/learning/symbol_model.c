@@ -98,7 +98,7 @@ static size_t layer_memory_size(const rill_symbol_model_shape *shape, size_t cap
 
 size_t rill_symbol_model_size(const rill_symbol_model_shape *shape, size_t capacity) {
     assert(rill_symbol_model_check(shape, NULL) == RILL_OK);
-    return shape->layers * layer_memory_size(shape, capacity);
+    return rill_parts_product(shape->layers, layer_memory_size(shape, capacity));
 }
 
 void rill_symbol_model_init(const rill_symbol_model_shape *shape, size_t capacity, void *memory) {
