@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Random numbers of the tests, the same on every machine: splitmix64 (Steele, Lea, Flood 2014). */
+/* Random numbers of the tests, the same on every machine: splitmix64 (Steele, Lea, Flood 2014). Others with
+ * RILL_TEST_SEED=N in the environment, to look for what these do not find. */
 #ifndef RILL_TEST_RANDOM_NUMBERS_H
 #define RILL_TEST_RANDOM_NUMBERS_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 static uint64_t random_state;
 
 static inline void random_seed(uint64_t seed) {
-    random_state = seed;
+    const char *other = getenv("RILL_TEST_SEED");
+    random_state = seed + (other ? strtoull(other, NULL, 10) << 32 : 0);
 }
 
 static inline uint64_t random_bits(void) {
