@@ -65,6 +65,8 @@ Test(box_matching, boxes_without_area_overlap_in_themselves_only) {
     const float point[4] = {1, 2, 0, 0}, other[4] = {3, 5, 0, 0}, beside[4] = {3, 2, 0, 0};
     const float bad[4] = {1, NAN, 1, 1};
     cr_assert_eq(rill_box_generalized_iou(point, point), 1);
+    const float nothing[4] = {0}, negative[4] = {-0.0f, 0, -0.0f, 0};
+    cr_assert_eq(rill_box_generalized_iou(nothing, negative), 1);
     cr_assert_eq(rill_box_generalized_iou(point, other), -1);
     cr_assert_eq(rill_box_generalized_iou(point, beside), 0);
     cr_assert(isnan(rill_box_generalized_iou(point, bad)));
