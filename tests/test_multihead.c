@@ -128,6 +128,42 @@ Test(multihead, hidden_keys_may_hold_anything) {
     }
 }
 
+/* Linear heads leave a key and value that are not finite out: as if hidden, but that, causal, its own row is
+ * NaN. */
+Test(multihead, linear_heads_leave_bad_keys_out) {
+    random_seed(6);
+    for (int round = 0; round < 20; round++) {
+        const size_t length = 2 + random_below(20), bad = random_below(length);
+        const rill_multihead m = random_multihead(&pool, RILL_MULTIHEAD_LINEAR, 6, 6);
+        float *rows = pool_floats(&pool, length * 6, 1), *other = pool_floats(&pool, length * 6, 0);
+        bool *mask = pool_mask(&pool, length);
+        for (size_t j = 0; j < length; j++) mask[j] = j != bad;
+        memcpy(other, rows, length * 6 * sizeof *rows);
+        other[bad * 6 + random_below(6)] = random_below(2) ? NAN : INFINITY;
+        guarded_floats hidden = guarded_output(length * 6), left = guarded_output(length * 6);
+        void *workspace = malloc(rill_multihead_workspace_size(&m, length, length));
+        rill_multihead_input input = {.queries_length = length,
+                                      .keys_length = length,
+                                      .queries = pool_floats(&pool, length * 6, 1),
+                                      .keys = rows,
+                                      .values = rows,
+                                      .sight = {.causal = round % 2, .mask = mask}};
+        rill_multihead_apply(&m, &input, hidden.data, workspace);
+        input.keys = input.values = other;
+        input.sight.mask = NULL;
+        rill_multihead_apply(&m, &input, left.data, workspace);
+        for (size_t n = 0; n < length * 6; n++)
+            if (input.sight.causal && n / 6 == bad)
+                cr_assert(isnan(left.data[n]));
+            else
+                cr_assert_float_eq(left.data[n], hidden.data[n], 1e-4f * (1 + fabsf(hidden.data[n])));
+        free(workspace);
+        guarded_free(&hidden);
+        guarded_free(&left);
+        pool_free(&pool);
+    }
+}
+
 Test(multihead, refuses_what_does_not_fit) {
     random_seed(5);
     rill_multihead good = random_multihead(&pool, RILL_MULTIHEAD_SOFTMAX, 6, 7);
