@@ -129,6 +129,12 @@ Test(weights, that_are_missing_or_wrong_are_refused) {
     expect_refused("norm2.weight", "norm2_weight", RILL_BAD_FORMAT);
     expect_refused("linear2.weight", "linear3.weight", RILL_BAD_FORMAT);
     expect_refused("layers.0.norm1.weight", "layers.1.norm1.weight", RILL_BAD_FORMAT);
+    /* what is there of a layer, of cross attention, of a norm or of an extra key asks for the rest of it */
+    expect_refused("d.norm.bias", "d.layers.1.linear1.bias", RILL_BAD_FORMAT);
+    expect_refused("d.norm.bias", "d.layers.18446744073709551616.linear1.bias", RILL_BAD_FORMAT);
+    expect_refused("norm3.weight", "norm3_weight", RILL_BAD_FORMAT);
+    expect_refused("d.norm.weight", "d.norm_weight", RILL_BAD_FORMAT);
+    expect_refused("d.norm.bias", "d.layers.0.self_attn.bias_v", RILL_BAD_FORMAT);
     expect_refused("[24,8]", "[8,24]", RILL_BAD_FORMAT);
     expect_refused("[5,8]", "[8,5]", RILL_BAD_FORMAT);
     expect_refused("[24,8]", "[192]", RILL_BAD_FORMAT);

@@ -79,14 +79,15 @@ RILL_API rill_status rill_transformer_check(const rill_transformer *transformer,
  *     fast-transformers    attention.* (encoders), self_attention.*, cross_attention.* (decoders), the rest
  *                          alike
  *
- * A layer with a norm3 is a decoder's. Biases may be absent. Errors as rill_multihead_read. Everything stays
- * the weights'. Does not allocate. */
+ * A layer with a norm3 or with cross attention is a decoder's, and must have both. Biases may be absent.
+ * Errors as rill_multihead_read. Everything stays the weights'. Does not allocate. */
 RILL_API rill_status rill_transformer_layer_read(const rill_weights *weights, const char *prefix,
                                                  const rill_transformer_settings *settings,
                                                  rill_transformer_layer *layer, rill_error *why);
 
-/* The whole: prefix + layers.0. … layers.N., and prefix + norm. when it is there. *transformer, to be freed,
- * borrows from the weights. Errors as above, and RILL_OUT_OF_MEMORY; *transformer is NULL then. Allocates. */
+/* The whole: prefix + layers.0. … layers.N., N the highest that there is a tensor of, and prefix + norm. when
+ * it is there. *transformer, to be freed, borrows from the weights. Errors as above, and RILL_OUT_OF_MEMORY;
+ * *transformer is NULL then. Allocates. */
 RILL_API rill_status rill_transformer_read(const rill_weights *weights, const char *prefix,
                                            const rill_transformer_settings *settings,
                                            rill_transformer **transformer, rill_error *why);

@@ -39,7 +39,7 @@ static void find_pytorch(rill_weight_finder *in, rill_multihead *m) {
     m->key.bias = bias ? bias + dim : NULL;
     m->value.bias = bias ? bias + 2 * dim : NULL;
     m->output = rill_weight_find_dense(in, "out_proj", dim, 0);
-    if (rill_weight_is_there(in, "", "bias_k")) {
+    if (rill_weight_is_there(in, "", "bias_k") || rill_weight_is_there(in, "", "bias_v")) {
         m->extra_key = rill_weight_find(in, "", "bias_k", &dim, NULL);
         m->extra_value = rill_weight_find(in, "", "bias_v", &dim, NULL);
     }

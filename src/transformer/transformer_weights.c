@@ -46,7 +46,9 @@ rill_status rill_transformer_layer_read(const rill_weights *weights, const char 
     static const char *const self_scopes[] = {"self_attn.", "self_attention.", "attention.", NULL};
     static const char *const cross_scopes[] = {"multihead_attn.", "cross_attention.", NULL};
     rill_weight_finder in = {weights, prefix, RILL_OK, why};
-    *layer = (rill_transformer_layer){.has_cross = rill_weight_is_there(&in, "norm3", ".weight"),
+    const bool has_cross =
+        rill_weight_is_there(&in, "norm3", ".weight") || attention_scope(&in, cross_scopes);
+    *layer = (rill_transformer_layer){.has_cross = has_cross,
                                       .activation = settings->activation,
                                       .norm_first = settings->norm_first,
                                       .norm_epsilon = or_usual(settings->norm_epsilon, 1e-5f)};
@@ -61,22 +63,36 @@ rill_status rill_transformer_layer_read(const rill_weights *weights, const char 
     return in.status == RILL_OK ? rill_transformer_layer_check(layer, why) : in.status;
 }
 
-static bool layer_prefix(const rill_weight_finder *in, size_t index, char prefix[prefix_size]) {
-    int length = snprintf(prefix, prefix_size, "%slayers.%zu.", in->prefix, index);
-    rill_weight_finder at = {in->weights, prefix, RILL_OK, NULL};
-    return length < prefix_size && rill_weight_is_there(&at, "norm1", ".weight");
+/* One more than the highest layer that any tensor is of: one that lacks something is then refused, not taken
+ * for the end. No more than there are tensors: so many cannot all be whole. */
+static size_t count_layers(const rill_weights *weights, const char *prefix) {
+    char start[prefix_size];
+    const int length = snprintf(start, sizeof start, "%slayers.", prefix);
+    size_t count = 0;
+    if (length >= prefix_size) return 0;
+    for (size_t i = 0; i < rill_weights_count(weights); i++) {
+        const char *name = rill_weights_at(weights, i).name;
+        if (strncmp(name, start, (size_t)length) != 0) continue;
+        const char *digits = name + length;
+        const size_t size = strspn(digits, "0123456789");
+        if (size == 0 || digits[size] != '.') continue;
+        const unsigned long long index = strtoull(digits, NULL, 10);
+        if (index >= count)
+            count = index < rill_weights_count(weights) ? (size_t)index + 1 : rill_weights_count(weights);
+    }
+    return count;
 }
 
 static rill_status read_layers(rill_weight_finder *in, const rill_transformer_settings *settings,
                                rill_transformer *transformer) {
     char prefix[prefix_size];
     for (size_t i = 0; i < transformer->layers_count; i++) {
-        layer_prefix(in, i, prefix);
+        snprintf(prefix, sizeof prefix, "%slayers.%zu.", in->prefix, i);
         rill_status status =
             rill_transformer_layer_read(in->weights, prefix, settings, transformer->layers + i, in->why);
         if (status != RILL_OK) return status;
     }
-    if (rill_weight_is_there(in, "norm", ".weight"))
+    if (rill_weight_is_there(in, "norm", ".weight") || rill_weight_is_there(in, "norm", ".bias"))
         transformer->norm = rill_weight_find_norm(in, "norm", transformer->layers->self.query.inputs);
     transformer->norm_epsilon = or_usual(settings->norm_epsilon, 1e-5f);
     return in->status == RILL_OK ? rill_transformer_check(transformer, in->why) : in->status;
@@ -86,12 +102,9 @@ rill_status rill_transformer_read(const rill_weights *weights, const char *prefi
                                   const rill_transformer_settings *settings, rill_transformer **transformer,
                                   rill_error *why) {
     rill_weight_finder in = {weights, prefix, RILL_OK, why};
-    char first[prefix_size];
-    size_t count = 0;
+    const size_t count = count_layers(weights, prefix);
     *transformer = NULL;
-    while (layer_prefix(&in, count, first)) count++;
-    if (count == 0)
-        return rill_fail(why, RILL_BAD_FORMAT, "weights: there is no %slayers.0.norm1.weight", prefix);
+    if (count == 0) return rill_fail(why, RILL_BAD_FORMAT, "weights: there is no %slayers.0.…", prefix);
     rill_transformer *made = calloc(1, sizeof *made);
     if (made) made->layers = calloc(count, sizeof *made->layers);
     if (!made || !made->layers) {
