@@ -24,7 +24,9 @@ uint32_t rill_tracker_free_number(rill_tracker_state *self, const rill_memory *m
     if (self->next_number <= self->settings.max_speakers) return self->next_number;
     for (uint32_t number = 1; number <= self->settings.max_speakers; number++)
         if (!is_number_in_use(self, memory, number)) return number;
-    return RILL_NOBODY;
+    if (self->speakers_count) return RILL_NOBODY;
+    /* All who were told are gone, and somebody is always heard: whose turn runs, or the first, once more. */
+    return self->turns[0].speaker != RILL_NOBODY ? self->turns[0].speaker : 1;
 }
 
 uint32_t rill_tracker_take_number(rill_tracker_state *self, const rill_memory *memory) {

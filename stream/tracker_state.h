@@ -113,8 +113,8 @@ static inline double rill_tracker_seconds(const rill_voice_model *voices, uint64
 rill_known_speaker *rill_tracker_find(rill_tracker_state *self, uint32_t number);
 
 /* The number a new label would get: the next one, then one that nothing remembered was told under;
- * RILL_NOBODY when all max_speakers are taken. However long it listens, no more labels are told than the user
- * asked for. */
+ * RILL_NOBODY when all max_speakers are taken and at least one is known. However long it listens, no more
+ * labels are told than the user asked for. */
 uint32_t rill_tracker_free_number(rill_tracker_state *self, const rill_memory *memory);
 
 /* The same, and it is given away. */
