@@ -195,6 +195,7 @@ void rill_memory_unite(const rill_voice_model *voices, rill_memory *memory, uint
     size_t kept = *memory->count;
     for (size_t i = 0; i < *memory->count; i++) {
         rill_chunk *chunk = &memory->chunks[i];
+        if (chunk->told == from) chunk->told = label; /* also of what a grouping has given to others since */
         if (chunk->label != from && chunk->label != label) continue;
         chunk->label = chunk->told = label;
         if (kept == *memory->count) {

@@ -57,7 +57,8 @@ void rill_memory_group(const rill_voice_model *voices, rill_memory *memory, cons
 /* Makes room for one chunk when there is none, after a grouping. */
 void rill_memory_fuse(const rill_voice_model *voices, rill_memory *memory, const float *room);
 
-/* Says that two labels are one voice: their chunks become one of label, which no grouping takes apart. */
+/* Says that two labels are one voice: their chunks become one of label, which no grouping takes apart, and
+ * what was told under from counts as told under label. */
 void rill_memory_unite(const rill_voice_model *voices, rill_memory *memory, uint32_t from, uint32_t label);
 
 #endif

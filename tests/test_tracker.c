@@ -438,6 +438,49 @@ Test(tracker, names_and_merges_are_the_users) {
 }
 
 /* Bob sounds exactly like Anna, and only names keep them apart. */
+/* After a merge there is nobody of the label given up: what is learned later of its turns is told of the one
+ * that has taken them over. */
+Test(tracker, no_correction_is_of_a_label_merged_away) {
+    static const uint64_t seeds[] = {13, 44, 52, 118, 174};
+    for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
+        random_seed(seeds[i]);
+        rill_tracker_settings settings = ordinary();
+        settings.latency_seconds = seeds[i] % 2 ? 0.4 : 1;
+        settings.max_speakers = seeds[i] % 3 ? RILL_TRACKER_MAX_SPEAKERS : 3;
+        void *tracker = open_tracker(&settings);
+        story told = {0};
+        voice cast[5];
+        bool merged[RILL_TRACKER_MAX_SPEAKERS + 1] = {false};
+        for (size_t v = 0; v < 5; v++) { /* much alike */
+            cast[v] = make_voice();
+            for (size_t k = 0; v > 0 && k < DIM; k++)
+                cast[v].place[k] = (cast[0].place[k] + cast[v].place[k]) / 2;
+        }
+        for (size_t seen = 0; (double)told.steps * step_seconds < 90;) {
+            hear_with(tracker, &told, &cast[random_below(5)], 0.2 + 3 * random_uniform(),
+                      random_below(4) ? -4 : 4);
+            if (!random_below(2)) hear(tracker, &told, NULL, 1.3 * random_uniform());
+            for (; seen < told.count; seen++) {
+                const rill_event *e = &told.events[seen];
+                if (e->kind == RILL_EVENT_START) merged[e->speaker] = false;
+                cr_assert(e->kind != RILL_EVENT_CORRECTION || !merged[e->from_speaker], "seed %llu: S%u",
+                          (unsigned long long)seeds[i], e->from_speaker);
+            }
+            rill_speaker_view views[RILL_TRACKER_MAX_SPEAKERS];
+            const size_t count = rill_tracker_speakers(tracker, RILL_TRACKER_MAX_SPEAKERS, views);
+            if (random_below(6) || count < 2) continue;
+            const uint32_t from = views[random_below(count)].speaker, to = views[random_below(count)].speaker;
+            if (from == to) continue;
+            cr_assert(rill_tracker_merge(voices, tracker, from, to));
+            listen(tracker, &told);
+            seen = told.count;
+            merged[from] = true;
+        }
+        finish(tracker, &told);
+        free(told.events);
+    }
+}
+
 Test(tracker, what_is_merged_into_an_enrolled_voice_is_enrolled) {
     for (int from_enrolled = 0; from_enrolled < 2; from_enrolled++) {
         rill_tracker_settings settings = ordinary();
