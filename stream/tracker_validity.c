@@ -31,37 +31,49 @@ static bool has_valid_speakers(const rill_tracker_state *self) {
     return true;
 }
 
-/* The number lent is one that was given away, and nobody's; only the unknown voice is told under it. */
+/* No more numbers than speakers were given away. The number lent is one of them, and nobody's; only the
+ * unknown voice is told under it. */
 static bool has_valid_numbers(const rill_tracker_state *self) {
-    if (self->provisional >= self->next_number) return false;
+    if (self->next_number > self->settings.max_speakers + 1 || self->provisional >= self->next_number)
+        return false;
+    for (size_t i = 0; i < RILL_TRACKER_AT_ONCE; i++)
+        if (self->turns[i].speaker >= self->next_number) return false;
     for (size_t k = 0; self->provisional != RILL_NOBODY && k < self->speakers_count; k++)
         if (self->speakers[k].number == self->provisional) return false;
     return self->pending == RILL_NOBODY || self->pending == self->provisional;
 }
 
-/* A chunk's count chooses a row of a table; a memory of enrolled voices alone could never make room. */
+/* A chunk's count chooses a row of a table; its numbers and its steps are told in corrections. */
+static bool is_valid_chunk(const rill_tracker_state *self, const rill_chunk *chunk) {
+    return is_within(1, &chunk->count, 0, 1e9F) && chunk->label < self->next_number &&
+           chunk->told < self->next_number && chunk->first <= chunk->end && chunk->end <= self->decided;
+}
+
+/* A memory of enrolled voices alone could never make room. */
 static bool has_valid_memory(const rill_tracker_state *self, const rill_memory *memory) {
     size_t enrolled = 0;
-    if (self->chunks_count > memory->capacity || !is_within(1, &self->open.count, 0, 1e9F)) return false;
+    if (self->chunks_count > memory->capacity || !is_valid_chunk(self, &self->open)) return false;
     for (size_t i = 0; i < self->chunks_count; i++) {
-        if (!is_within(1, &memory->chunks[i].count, 0, 1e9F)) return false;
+        if (!is_valid_chunk(self, &memory->chunks[i])) return false;
         enrolled += memory->chunks[i].enrolled != 0;
     }
     return 2 * enrolled <= memory->capacity + 1;
 }
 
-/* Who polls an event chooses words by its kind, and cells of a picture by its times. */
-static bool is_valid_event(const rill_event *event) {
+/* Who polls an event chooses words by its kind, cells of a picture by its times, and perhaps a row of its own
+ * by its speaker. */
+static bool is_valid_event(const rill_tracker_state *self, const rill_event *event) {
     const double times[] = {event->start, event->end, event->decided_at};
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         if (!(times[i] >= 0 && times[i] <= SECONDS_MAX)) return false;
-    return (unsigned)event->kind <= RILL_EVENT_CORRECTION && is_text(event->name);
+    return (unsigned)event->kind <= RILL_EVENT_CORRECTION && event->speaker < self->next_number &&
+           event->from_speaker < self->next_number && is_text(event->name);
 }
 
 static bool has_valid_queue(const rill_tracker_state *self) {
     if (self->events_first >= RILL_TRACKER_QUEUE || self->events_count > RILL_TRACKER_QUEUE) return false;
     for (size_t i = 0; i < RILL_TRACKER_QUEUE; i++)
-        if (!is_valid_event(&self->events[i])) return false;
+        if (!is_valid_event(self, &self->events[i])) return false;
     return true;
 }
 

@@ -222,6 +222,43 @@ Test(saved_listener, is_refused_with_events_that_no_listener_tells) {
     free(samples);
 }
 
+/* Labels are numbers up to max_speakers, and nothing is told of what has not been heard: also of what a state
+ * that a stranger wrote will tell. */
+Test(saved_listener, is_refused_with_numbers_that_nobody_gave) {
+    size_t count, size;
+    float *samples = talk(16000, &count);
+    rill_listener *listener = open_listener(16000), *none;
+    push_all(listener, count, samples, NULL);
+    rill_tracker_state *state = rill_listener_tracker(listener);
+    rill_tracker_parts at;
+    rill_tracker_carve(listener->voices, state->ring, state, &at);
+    cr_assert_gt(state->chunks_count, 0);
+    rill_event *event = &state->events[state->events_first];
+    uint32_t *numbers[] = {&state->next_number, &state->turns[1].speaker,   &state->open.label,
+                           &state->open.told,   &at.memory.chunks[0].label, &at.memory.chunks[0].told,
+                           &event->speaker,     &event->from_speaker};
+    uint64_t *steps[] = {&at.memory.chunks[0].first, &at.memory.chunks[0].end, &state->open.end};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers + sizeof steps / sizeof *steps; i++) {
+        const size_t beyond = i - sizeof numbers / sizeof *numbers;
+        const bool number = i < sizeof numbers / sizeof *numbers;
+        const uint32_t good_number = number ? *numbers[i] : 0;
+        const uint64_t good_step = number ? 0 : *steps[beyond];
+        if (number) *numbers[i] = RILL_TRACKER_MAX_SPEAKERS + 2;
+        if (!number) *steps[beyond] = state->decided + 1;
+        unsigned char *bytes = saved(listener, &size);
+        cr_expect_eq(rill_listener_load(model, "state", bytes, size, &none, NULL), RILL_BAD_FORMAT, "%zu", i);
+        rill_listener_close(none);
+        free(bytes);
+        if (number) *numbers[i] = good_number;
+        if (!number) *steps[beyond] = good_step;
+    }
+    unsigned char *bytes = saved(listener, &size);
+    rill_listener_close(listener);
+    rill_listener_close(loaded(bytes, size));
+    free(bytes);
+    free(samples);
+}
+
 /* Numbers are not checked one by one: whatever they are, nothing is written or read beyond the memory. */
 Test(saved_listener, goes_on_within_its_memory_whatever_the_numbers) {
     size_t count, size;
