@@ -159,6 +159,19 @@ Test(learning, activations_are_differentiated) {
     }
 }
 
+/* sigmoid(x) (1 + x (1 − sigmoid(x))), also where x is so large that 1 + x is x. */
+Test(learning, silu_is_differentiated_however_large) {
+    for (float size = 1; size < 1e38f; size *= 1.9f)
+        for (int sign = -1; sign <= 1; sign += 2) {
+            float x = (float)sign * size, y, got = 1;
+            rill_silu(1, &x, &y);
+            rill_silu_gradient(1, &x, &y, &got);
+            const double sigmoid = 1 / (1 + exp(-(double)x));
+            cr_assert_float_eq(got, sigmoid * (1 + (double)x * (1 - sigmoid)), 1e-6, "at %g: %g", (double)x,
+                               (double)got);
+        }
+}
+
 /* x: table [inputs][outputs] */
 static double embed_loss(const definition *d, const double *x) {
     double loss = 0;

@@ -9,8 +9,8 @@ void rill_silu(size_t count, const float *x, float *y) {
 }
 
 void rill_silu_gradient(size_t count, const float *x, const float *y, float *gradient) {
-    rill_kernels_get()->gate(count, gradient, x, gradient); /* gradient · sigmoid(x) */
-    for (size_t i = 0; i < count; i++) gradient[i] *= 1 + x[i] - y[i];
+    rill_kernels_get()->gate(count, gradient, x, gradient);              /* gradient · sigmoid(x) */
+    for (size_t i = 0; i < count; i++) gradient[i] *= 1 + (x[i] - y[i]); /* 1 + x is x from 2^24 on */
 }
 
 void rill_elu1_gradient(size_t count, const float *features, float *gradient) {
