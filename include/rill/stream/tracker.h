@@ -68,7 +68,9 @@ RILL_API bool rill_tracker_valid(const rill_voice_model *voices, const rill_trac
                                  const void *tracker);
 
 /* Makes a voice known by name before it is heard: embedding [embedding_dim], pooled from seconds of speech.
- * Returns its speaker number, or 0 when max_speakers are known or the embedding is zero or not finite. */
+ * Returns its speaker number, or 0 when max_speakers are known, when half of the memory of voices is taken
+ * (which what is heard fills too: enroll first), when the embedding is zero or not finite, or for no seconds.
+ */
 RILL_API uint32_t rill_tracker_enroll(const rill_voice_model *voices, void *tracker, const char *name,
                                       const float *embedding, double seconds);
 
