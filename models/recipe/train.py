@@ -206,7 +206,8 @@ def main():
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
         optimizer.step()
         mean.update_parameters(network)
-        step, count, done = step + 1, count + 1, share_done()
+        step, count = step + 1, count + 1
+        done = share_done()
         for name, value in parts.items():
             sums[name] = sums.get(name, 0) + value
         every = 100 if step < 1000 else 250
