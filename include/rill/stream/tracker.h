@@ -102,7 +102,8 @@ RILL_API bool rill_tracker_merge(const rill_voice_model *voices, void *tracker, 
 typedef struct rill_speaker_view {
     uint32_t speaker;
     char name[RILL_NAME_SIZE];
-    double talk_seconds; /* emitted so far, the running turn included */
+    double talk_seconds; /* emitted so far, the running turn included; without what was told of a label
+                            before it was given up and given again */
     bool speaking;       /* at the last decided step */
     float score, cosine; /* of the last decision for this speaker */
     bool enrolled;
