@@ -44,7 +44,8 @@ class Losses(torch.nn.Module):
 
     def contrast(self, x, own, means, voice, crop):
         """−log share of the voice's turns in other crops in the softmax over all turns but its own in this crop: a voice
-        must be told by what it keeps in another room, never by the room. Voices all but alike are left out"""
+        must be told by what it keeps in another room, never by the room. Voices all but alike are left out. 0 when no
+        voice is in two crops"""
         logits = (x @ means.T).float() * self.scale.exp()
         same, here = voice[own][:, None] == voice, crop[own][:, None] == crop
         alike = self.classes[voice[own]] @ self.classes[voice].T > ALIKE
@@ -52,7 +53,7 @@ class Losses(torch.nn.Module):
         same = same & ~here
         has = same.any(1)
         positive = torch.logsumexp(logits.masked_fill(~same, -1e9), 1)
-        return (torch.logsumexp(logits, 1) - positive)[has].mean()
+        return (torch.logsumexp(logits, 1) - positive)[has].sum() / has.sum().clamp(min=1)
 
     def taught(self, x, voice):
         """cross entropy with the teacher's own guess among the batch's voices and others, and 1 − cosine"""
