@@ -39,7 +39,10 @@ run 2 bench kernels --rule gated --what step_folded
 said 'no figure'
 run 2 bench attention --what softmax
 said '"softmax" is none of softmax_quadratic'
+run 2 bench attention --what ''
+said '"" is none of softmax_quadratic'
 run 2 bench attention --kernels none
+run 2 bench attention --kernels ''
 run 2 bench attention --dim 8,16
 run 2 bench attention --rule linear
 run 2 bench kernels more
@@ -68,6 +71,10 @@ done
 # as JSON
 run 0 bench kernels --json --what prefill --rule linear --dim 64 --length 256 --seconds 0.02 --kernels portable
 told '^\{"bench": "kernels", "what": "prefill", "rule": "linear", "kernels": "portable", "heads": 8, "key_dim": 64, "value_dim": 64, "length": 256, "threads": 1, "ns_per_token_head": [0-9.]+, "gflops": [0-9.]+, "limit": "[a-z_]+", "fraction_of_limit": [0-9.]+, '
+# shapes too small for a limit of memory have none
+run 0 bench kernels --csv --dim 1 --heads 1 --length 1 --seconds 0.01 --kernels portable --what prefill,delta_prefill,step,step_folded,feature_map
+figures 'v("what") == "feature_map" ? v("limit") == "none" : v("limit") == "fma"'
+figures 'v("read_write_ns") == "" && v("stream_gb_s") == "" && v("ns_per_token_head") > 0'
 # attention: per token times are those of the whole; what keeps nothing pays all anew; memory is what it must be
 run 0 bench attention --csv --heads 2 --dim 16 --length 32,64,128,256 --seconds 0.02
 figures 'v("what") ~ /exponent|crossing/ || near(v("us_per_token") * v("length"), 1000 * v("total_ms"))'
@@ -77,6 +84,11 @@ figures 'v("what") !~ /chunkwise|recurrent/ || v("memory_bytes") == 2 * 16 * 17 
 figures 'v("what") != "softmax_quadratic" || v("memory_bytes") == v("length") * 3 * 2 * 16 * 4'
 figures 'v("what") != "exponent" || v("measure") != "memory" || (v("of") ~ /parallel|quadratic|cached/ ? v("exponent") > 0.9 : v("exponent") == 0)'
 told '^attention,crossing,'
+# in whatever order lengths are given: the greatest is the greatest
+run 0 bench attention --csv --what linear_recurrent,softmax_cached --heads 1 --dim 16 --length 64,16,64 --seconds 0.01
+grep -oE '^attention,(softmax|linear)_.*' out | cut -d, -f2,7 >lengths
+printf '%s\n' softmax_cached,16 linear_recurrent,16 softmax_cached,64 linear_recurrent,64 >wanted
+same lengths wanted "lengths are not told ascending, each once"
 [ -n "${RILL_SANITIZE:-}" ] || # not held back by noise: twice the exponent lies between
     figures 'v("what") != "exponent" || v("measure") != "total" || (v("of") ~ /quadratic/ ? v("exponent") > 1.4 : v("of") !~ /recurrent/ || v("exponent") < 1.4)'
 run 0 bench attention --what linear_recurrent --dim 8 --length 20 --seconds 0.01
@@ -109,6 +121,7 @@ made=$(sed -n 2p out | cut -d, -f11)
 awk "BEGIN { exit !($summed > $made / 2 && $summed < $made * 2) }" || fail "$summed s summed up, $made s made"
 run 2 bench paper --data imagenet
 run 2 bench paper --steps 2
+run 2 bench paper --steps 5.5
 
 # the report: from rows alone, nothing is run; pictures where cairo was there to build with
 run 0 bench machine --json

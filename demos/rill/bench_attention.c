@@ -177,6 +177,20 @@ static bool choice_makes_sense(const struct choice *choice) {
     return choice_known("--what", choice->what, FORMS, names) && choice_kernels_known(choice->kernels);
 }
 
+static int ascending(const void *a, const void *b) {
+    const size_t x = *(const size_t *)a, y = *(const size_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* What is told of the curves wants them to go up, each length once. */
+static void sort_lengths(struct numbers *lengths) {
+    size_t kept = 0;
+    qsort(lengths->at, lengths->count, sizeof *lengths->at, ascending);
+    for (size_t i = 0; i < lengths->count; i++)
+        if (i == 0 || lengths->at[i] != lengths->at[kept - 1]) lengths->at[kept++] = lengths->at[i];
+    lengths->count = kept;
+}
+
 static void use_kernels(const char *name) {
     bool runs_here;
     const rill_kernels *table;
@@ -206,6 +220,7 @@ int bench_attention(int count, char **arguments) {
     struct numbers lengths = choice.lengths;
     for (size_t length = 16; !choice.lengths.count && length <= 16384; length *= 2)
         lengths.at[lengths.count++] = length;
+    sort_lengths(&lengths);
     use_kernels(choice.kernels);
     struct attention_bench *bench = calloc(1, sizeof *bench);
     if (!bench) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench_bounds.h"
 
+#include <math.h>
+
 enum { FMA_ROUNDS = 10000, FLOATS_AT_ONCE = 64 };
 
 static void run_multiply_add(void *context) {
@@ -48,13 +50,14 @@ double bounds_flops(const struct bounds *bounds) {
 }
 
 double bounds_read_write_seconds(const struct bounds *bounds, double floats) {
-    return race_best(bounds->read_write) * floats / (double)bounds->state_floats;
+    return bounds->read_write ? race_best(bounds->read_write) * floats / (double)bounds->state_floats : 0;
 }
 
 double bounds_read_seconds(const struct bounds *bounds, double floats) {
-    return race_best(bounds->read) * floats / (double)bounds->state_floats;
+    return bounds->read ? race_best(bounds->read) * floats / (double)bounds->state_floats : 0;
 }
 
 double bounds_stream_bytes(const struct bounds *bounds) {
+    if (!bounds->stream) return INFINITY;
     return 4 * sizeof(float) * (double)bounds->stream_floats / race_best(bounds->stream);
 }

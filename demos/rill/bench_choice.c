@@ -134,7 +134,7 @@ bool choice_names(const char *list, const char *name) {
 }
 
 bool choice_known(const char *option, const char *list, size_t count, const char *const known[]) {
-    for (const char *word = list; word && *word;) {
+    for (const char *word = list; word && (*word || word == list);) { /* no name at all is none of them */
         const int width = (int)strcspn(word, ",");
         size_t i = 0;
         while (i < count &&

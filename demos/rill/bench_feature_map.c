@@ -68,7 +68,7 @@ static void tell(struct kernels_bench *bench, const struct planned_race *planned
                                     .threads = 1,
                                     .contender = contender,
                                     .token_heads = floats / (double)planned->dim,
-                                    .limit = "read_write",
+                                    .limit = bounds->read_write ? "read_write" : "none",
                                     .least_seconds = bounds_read_write_seconds(bounds, (double)planned->dim)},
                    bounds);
     json_object_set_new(row, "error", json_real(error));
