@@ -39,7 +39,7 @@ def read(path):
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
         why = "is empty" if not len(samples) else "holds what is no number" if not np.isfinite(samples).all() else ""
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, UnicodeError) as error:  # the last: a name that is not UTF-8
         why = error
     if why:
         print(f"collect: {path}: left out: {why}", file=sys.stderr)
@@ -62,8 +62,13 @@ def utterances(x):
             yield piece * min(1, 0.99 / abs(piece).max())
 
 
+def is_field(name):
+    """can a name stand in a table as it is?"""
+    return name.isprintable() and not name.startswith('"')
+
+
 def lines(path, head, rows):
-    with open(path, "w") as file:
+    with open(path, "w", encoding="utf-8") as file:
         file.writelines("\t".join(map(str, row)) + "\n" for row in (head, *rows))
 
 
@@ -108,15 +113,21 @@ def made_noise(rng, seconds=20):
 
 def surroundings(folder, kind, source, make, count, rng):
     """rows of aug.tsv: what a folder holds, or so many made ones"""
-    given = [(path, x) for path in recordings(source) for x in [read(path)] if x is not None] if source else []
+    given = []
+    for path in recordings(source) if source else ():
+        x = read(path)
+        if x is not None and not abs(x).max() > 1e-4:  # a silent room would make silence of all that is said in it
+            print(f"collect: {path}: left out: is silent", file=sys.stderr)
+        elif x is not None:
+            given.append((path, x))
     if source and not given:
-        sys.exit(f"collect: {source}: no recordings in it")
+        sys.exit(f"collect: {source}: no recordings in it that can be used")
     os.makedirs(os.path.join(folder, "aug", kind), exist_ok=True)
     for k, (of, x) in enumerate(given or [("made by collect.py", make(rng)) for _ in range(count)]):
         path = f"aug/{kind}/{k:04}.flac"
         x = x * (0.5 / max(1e-9, abs(x).max()))
         soundfile.write(os.path.join(folder, path), x, RATE, subtype="PCM_16")
-        yield path, kind, f"{len(x) / RATE:.3f}", of, "own"
+        yield path, kind, f"{len(x) / RATE:.3f}", of if is_field(of) else repr(of), "own"
 
 
 def splits(speech, share, rng):
@@ -152,6 +163,9 @@ def main():
     os.makedirs(os.path.join(data, "audio", corpus), exist_ok=True)
     tables, seconds = {}, {}
     for name in told(names, "collect: speakers"):
+        if not is_field(name):
+            print(f"collect: {name!r}: left out: such a name cannot stand in a table", file=sys.stderr)
+            continue
         samples, table = joined(os.path.join(chosen.speakers, name), chosen.longest)
         if not table:
             print(f"collect: {name}: left out: no speech in its recordings", file=sys.stderr)
