@@ -32,8 +32,11 @@ def conversations(folder):
     for path in sorted(glob.glob(os.path.join(folder, "*.rttm"))):
         name = os.path.splitext(os.path.basename(path))[0]
         audio = next((a for a in (path[:-4] + "flac", path[:-4] + "wav") if os.path.exists(a)), None)
-        if audio:
-            out[name] = audio, read_rttm(path), "coarse turns" if name in COARSE else kind.get(name, "-")
+        turns = read_rttm(path)
+        if audio and not turns:  # an error rate is a share of its speech
+            print(f"\nconversations: left out: {path} tells no turns")
+        elif audio:
+            out[name] = audio, turns, "coarse turns" if name in COARSE else kind.get(name, "-")
     return out
 
 

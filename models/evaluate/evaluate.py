@@ -7,6 +7,7 @@ unless asked for, what the recipe needs: verification and identification by the 
 bootstrap intervals over speakers (pairs, identification) or recordings. Needs numpy, scipy, soundfile."""
 import argparse
 import os
+import sys
 
 import diarization
 import identification
@@ -17,7 +18,8 @@ from program import Program
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 PARTS = ("verification", "identification", "conversations", "made", "returns")
 
-if __name__ == "__main__":
+
+def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
     parser.add_argument("--rill", default=os.path.join(ROOT, "build", "release", "demos", "rill"))
@@ -25,6 +27,8 @@ if __name__ == "__main__":
     parser.add_argument("--made")
     parser.add_argument("--only", nargs="+", choices=(*PARTS, "teacher"), default=PARTS)
     chosen = parser.parse_args()
+    if not os.path.isdir(chosen.data):
+        parser.error(f"{chosen.data} is no folder")
     program = Program(chosen.rill, chosen.model)
     if "verification" in chosen.only:
         verification.report(program, chosen.data)
@@ -41,3 +45,10 @@ if __name__ == "__main__":
 
         verification.report(AsTeacher(), chosen.data)
         identification.report(AsTeacher(), chosen.data)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (OSError, RuntimeError) as why:  # a file that is not there, or what the program says of one
+        sys.exit(f"evaluate: {why}")

@@ -53,7 +53,10 @@ class Program:
 def read_rttm(path):
     with open(path) as file:
         fields = [line.split() for line in file if line.startswith("SPEAKER")]
-    return [(float(f[3]), float(f[3]) + float(f[4]), f[7]) for f in fields]
+    try:
+        return [(float(f[3]), float(f[3]) + float(f[4]), f[7]) for f in fields]
+    except (IndexError, ValueError):
+        raise RuntimeError(f"{path}: a SPEAKER line lacks its start, duration or speaker") from None
 
 
 def write_rttm(path, turns_of):

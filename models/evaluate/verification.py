@@ -53,6 +53,9 @@ def scored(program, data, trials, seconds):
 
 def report(program, data, splits=("test", "dev")):
     for split in splits:
+        if not os.path.exists(os.path.join(data, f"trials_{split}.tsv")):
+            print(f"\nverification: left out: {data} holds no trials_{split}.tsv")
+            continue
         trials, rows = read_trials(data, f"trials_{split}.tsv"), []
         corpora = sorted({row["corpus"] for row in trials})
         for title, condition, seconds in CONDITIONS:
