@@ -45,6 +45,8 @@ def flatten(keys, prefix=""):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     model, out, *stamps = sys.argv[1:]
     metadata, tensors = read(model)
     for stamp in stamps:

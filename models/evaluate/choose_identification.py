@@ -20,6 +20,8 @@ def rows(folder, name):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
     data = sys.argv[1]
     utterances = {}
     for row in rows(data, "segments.tsv"):

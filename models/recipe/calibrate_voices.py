@@ -25,6 +25,8 @@ def fit(cosine, same):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 5:
+        sys.exit(__doc__)
     rill, model, data, out = sys.argv[1:]
     trials = read_trials(data, "trials_dev.tsv")
     cosine = scored(Program(rill, model), data, trials, 10.0)

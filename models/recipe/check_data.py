@@ -2,7 +2,7 @@
 """check_data.py DATA: is the folder what the recipe needs (models/README.md, "The data")?
 
 Prints what is in it, or everything that is wrong with it, a line each, and exits with 2. Reads tables, heads and ends of
-the recordings, not the whole of them: seconds."""
+the recordings, the whole of rooms alone: seconds."""
 import collections
 import csv
 import math
@@ -104,7 +104,8 @@ def check(data):
     corpus = Corpus(data)
     length = {path: seconds_of(data, path, wrong) for path in told(list(dict.fromkeys(paths)), "check_data: recordings")}
     for path in corpus.rooms + corpus.noises:
-        seconds_of(data, path, wrong)
+        if seconds_of(data, path, wrong) and path in corpus.rooms and not corpus.audio(path).any():
+            wrong.append(f"{path}: is silent: nothing would be left of what is said in this room")
     for path in (path for path in length if length[path]):
         mine = corpus.utterances[path]
         if not any(duration >= SHORTEST for _, duration in mine):

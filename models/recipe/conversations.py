@@ -300,5 +300,7 @@ if __name__ == "__main__":
     parser.add_argument("out")
     parser.add_argument("--every", type=int, default=1)
     chosen = parser.parse_args()
+    if chosen.every < 1:
+        parser.error("--every is above 0")
     write(os.path.join(chosen.out, "dev"), tuning_set(Corpus(chosen.data)), chosen.every)
     write(os.path.join(chosen.out, "train"), training_set(Corpus(chosen.data)), chosen.every)

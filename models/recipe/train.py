@@ -154,6 +154,9 @@ def main():
     parser.add_argument("--compile", action="store_true", help="with torch.compile: a fifth faster, wants a C++ compiler")
     parser.add_argument("--without", nargs="*", default=[], help="corpora left out, to be tested on")
     arguments = parser.parse_args()
+    for name in ("steps", "minutes", "crops", "dim", "layers", "wide", "threads", "workers"):
+        if not getattr(arguments, name) > 0:
+            parser.error(f"--{name} is above 0")
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     rows = training_rows(Corpus(arguments.data))
