@@ -74,7 +74,7 @@ told '^\{"bench": "kernels", "what": "prefill", "rule": "linear", "kernels": "po
 # shapes too small for a limit of memory have none
 run 0 bench kernels --csv --dim 1 --heads 1 --length 1 --seconds 0.01 --kernels portable --what prefill,delta_prefill,step,step_folded,feature_map
 figures 'v("what") == "feature_map" ? v("limit") == "none" : v("limit") == "fma"'
-figures 'v("read_write_ns") == "" && v("stream_gb_s") == "" && v("ns_per_token_head") > 0'
+figures 'v("worst_step_read_writes") == "" && v("read_write_ns") == "" && v("stream_gb_s") == "" && v("ns_per_token_head") > 0'
 # attention: per token times are those of the whole; what keeps nothing pays all anew; memory is what it must be
 run 0 bench attention --csv --heads 2 --dim 16 --length 32,64,128,256 --seconds 0.02
 figures 'v("what") ~ /exponent|crossing/ || near(v("us_per_token") * v("length"), 1000 * v("total_ms"))'
@@ -149,7 +149,14 @@ else
         grep -q "src=\"$picture.svg\"" page/index.html || fail "the page does not show $picture"
     done
     [ ! -e page/paper.png ] || fail "a picture of nothing"
+    mkdir -p taken/kernels.svg
+    run 5 bench report taken rows.jsonl
+    said '^rill: taken/kernels.svg could not be written: '
 fi
+# pictures of 8 heads are of 8 heads
+sed 's/"heads": 8/"heads": 4/' rows.jsonl >four.jsonl
+run 0 bench report four four.jsonl
+[ ! -e four/kernels.png ] || fail "4 heads are shown as 8"
 echo '[1]' >broken.jsonl
 run 1 bench report page broken.jsonl
 said 'broken.jsonl: row 1'

@@ -94,8 +94,9 @@ static void tell_worst(const struct heat *heat, const double slowest[JOB_FOLD_PE
     worst /= (double)heat->planned->heads;
     const double state = (double)(heat->planned->dim * heat->planned->dim);
     json_object_set_new(row, "worst_step_ns", json_decimal(1e9 * worst, 3));
-    json_object_set_new(row, "worst_step_read_writes",
-                        json_decimal(worst / bounds_read_write_seconds(&heat->bounds, state), 4));
+    if (heat->bounds.read_write)
+        json_object_set_new(row, "worst_step_read_writes",
+                            json_decimal(worst / bounds_read_write_seconds(&heat->bounds, state), 4));
 }
 
 static size_t enter_bounds(struct heat *heat) {

@@ -69,6 +69,14 @@ bool picture_paper(const json_t *rows, const char *machine, const char *folder, 
     return finish_bars(plot, folder, name, drawn);
 }
 
+/* Is it of what the pictures of kernels are of: 8 heads of 64 on one thread? A peer's row need not tell its
+ * heads. */
+static bool is_of_shape(const json_t *row) {
+    const double heads = json_member(row, "heads");
+    return (isnan(heads) || heads == 8) && json_member(row, "key_dim") == 64 &&
+           json_member(row, "threads") == 1;
+}
+
 /* One kernel table's share of the limit at 64 dimensions and 1024 steps: the best there is. */
 bool picture_kernels(const json_t *rows, const char *machine, const char *folder, const char *name,
                      bool *drawn) {
@@ -85,11 +93,10 @@ bool picture_kernels(const json_t *rows, const char *machine, const char *folder
     json_array_foreach(rows, i, row) {
         const char *what = json_member_text(row, "what"), *rule = json_member_text(row, "rule");
         const double length = json_member(row, "length");
-        if (!picture_has(row, "kernels", NULL) || json_member(row, "threads") != 1 ||
-            strcmp(what, "feature_map") == 0)
+        if (!picture_has(row, "kernels", NULL) || !is_of_shape(row) || strcmp(what, "feature_map") == 0)
             continue;
         if (!isfinite(json_member(row, "fraction_of_limit")) || strncmp(what, "encoder", 7) == 0) continue;
-        if (json_member(row, "key_dim") != 64 || (length != 1 && length != 1024)) continue;
+        if (length != 1 && length != 1024) continue;
         char label[PLOT_TEXT];
         snprintf(label, sizeof label, "%s, %s", rule,
                  strstr(what, "prefill")  ? "in bulk"
@@ -138,9 +145,7 @@ bool picture_peers(const json_t *rows, const char *machine, const char *folder, 
         json_t *row;
         struct plot_bar *own = NULL;
         json_array_foreach(rows, i, row) {
-            if (!picture_has(row, "kernels", NULL) || json_member(row, "key_dim") != 64 ||
-                json_member(row, "threads") != 1)
-                continue;
+            if (!picture_has(row, "kernels", NULL) || !is_of_shape(row)) continue;
             if (strcmp(json_member_text(row, "rule"), shapes[s].rule) != 0 ||
                 json_member(row, "length") != shapes[s].length)
                 continue;

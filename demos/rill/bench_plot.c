@@ -80,7 +80,7 @@ double axis_place(const struct axis *axis, double value) {
 }
 
 static bool draw_on(cairo_surface_t *surface, double scale, void (*draw)(cairo_t *cr, const void *what),
-                    const void *what, const char *png) {
+                    const void *what, const char *png, const char *path) {
     cairo_t *cr = cairo_create(surface);
     cairo_scale(cr, scale, scale);
     draw(cr, what);
@@ -91,7 +91,7 @@ static bool draw_on(cairo_surface_t *surface, double scale, void (*draw)(cairo_t
     if (status == CAIRO_STATUS_SUCCESS) status = cairo_surface_status(surface);
     cairo_surface_destroy(surface);
     if (status != CAIRO_STATUS_SUCCESS)
-        complain("a picture could not be written: %s", cairo_status_to_string(status));
+        complain("%s could not be written: %s", path, cairo_status_to_string(status));
     return status == CAIRO_STATUS_SUCCESS;
 }
 
@@ -100,10 +100,10 @@ static bool draw_both(void (*draw)(cairo_t *cr, const void *what), const void *w
     char svg[4096], png[4096];
     snprintf(svg, sizeof svg, "%s/%s.svg", folder, name);
     snprintf(png, sizeof png, "%s/%s.png", folder, name);
-    return draw_on(cairo_svg_surface_create(svg, CANVAS_WIDTH, CANVAS_HEIGHT), 1, draw, what, NULL) &&
+    return draw_on(cairo_svg_surface_create(svg, CANVAS_WIDTH, CANVAS_HEIGHT), 1, draw, what, NULL, svg) &&
            draw_on(cairo_image_surface_create(CAIRO_FORMAT_RGB24, PNG_SCALE * CANVAS_WIDTH,
                                               PNG_SCALE * CANVAS_HEIGHT),
-                   PNG_SCALE, draw, what, png);
+                   PNG_SCALE, draw, what, png, png);
 }
 
 bool plot_is_built(void) {
