@@ -154,10 +154,14 @@ def main():
     chosen = parser.parse_args()
     if not os.path.isdir(chosen.speakers):
         parser.error(f"{chosen.speakers} is no folder")
+    if os.path.exists(chosen.data) and not os.path.isdir(chosen.data):
+        parser.error(f"{chosen.data} is no folder")
     if os.path.exists(chosen.data) and os.listdir(chosen.data):
         parser.error(f"{chosen.data} is there already and not empty")
     if not 0 < chosen.held_out <= 0.4:
         parser.error("--held-out is above 0 and at most 0.4")
+    if not chosen.longest > 0:
+        parser.error("--longest is above 0")
     rng, data, corpus = np.random.default_rng(chosen.seed), chosen.data, chosen.corpus
     names = sorted(name for name in os.listdir(chosen.speakers) if os.path.isdir(os.path.join(chosen.speakers, name)))
     os.makedirs(os.path.join(data, "audio", corpus), exist_ok=True)

@@ -117,6 +117,8 @@ def backend(conversations):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
     source, out, out_keys = sys.argv[1:]
     keys, tensors = backend(folder(source))
     with open(out_keys, "w") as file:
