@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "bench_choice.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,12 +20,6 @@ enum key {
     KEY_SECONDS
 };
 
-static size_t whole(struct argp_state *state, const char *option, const char *text, double greatest) {
-    double number = options_number(state, option, text, 1, greatest);
-    if (number != floor(number)) argp_error(state, "%s: \"%s\" is no whole number", option, text);
-    return (size_t)number;
-}
-
 static struct numbers whole_numbers(struct argp_state *state, const char *option, const char *text,
                                     double greatest) {
     struct numbers numbers = {.count = 0};
@@ -34,7 +27,7 @@ static struct numbers whole_numbers(struct argp_state *state, const char *option
     for (char *word = copy ? strtok_r(copy, ",", &rest) : NULL; word; word = strtok_r(NULL, ",", &rest)) {
         if (numbers.count == CHOICE_NUMBERS)
             argp_error(state, "%s: at most %d numbers", option, CHOICE_NUMBERS);
-        numbers.at[numbers.count++] = whole(state, option, word, greatest);
+        numbers.at[numbers.count++] = options_whole_number(state, option, word, 1, greatest);
     }
     free(copy);
     if (numbers.count == 0) argp_error(state, "%s: no number", option);
@@ -73,7 +66,7 @@ static error_t parse_subject(int key, char *text, struct argp_state *state) {
         choice->lengths = whole_numbers(state, "--length", text, 1 << 20);
         break;
     case KEY_HEADS:
-        choice->heads = whole(state, "--heads", text, 256);
+        choice->heads = options_whole_number(state, "--heads", text, 1, 256);
         break;
     case KEY_SECONDS:
         choice->seconds = options_number(state, "--seconds", text, 0.01, 3600);

@@ -51,11 +51,9 @@ static error_t parse(int key, char *text, struct argp_state *state) {
             argp_error(state, "--data: \"%s\" is neither mnist nor cifar10", text);
     } else if (key == KEY_WHOLE)
         arguments->full = true;
-    else if (key == KEY_STEPS) {
-        const double steps = options_number(state, "--steps", text, ANEW, 3072);
-        if (steps != floor(steps)) argp_error(state, "--steps: \"%s\" is no whole number", text);
-        arguments->length = (size_t)steps;
-    } else if (key == ARGP_KEY_ARG)
+    else if (key == KEY_STEPS)
+        arguments->length = options_whole_number(state, "--steps", text, ANEW, 3072);
+    else if (key == ARGP_KEY_ARG)
         argp_usage(state);
     else
         return ARGP_ERR_UNKNOWN;

@@ -40,6 +40,13 @@ double options_number(struct argp_state *state, const char *option, const char *
     return number;
 }
 
+size_t options_whole_number(struct argp_state *state, const char *option, const char *text, double least,
+                            double greatest) {
+    const double number = options_number(state, option, text, least, greatest);
+    if (number != floor(number)) argp_error(state, "%s: \"%s\" is no whole number", option, text);
+    return (size_t)number;
+}
+
 static bool is_output(const char *path) {
     return path && !strcmp(path, "-");
 }
@@ -93,12 +100,10 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     case KEY_THRESHOLD:
         options->threshold = options_number(state, "--threshold", text, -1e6, 1e6);
         break;
-    case KEY_MAX_SPEAKERS: {
-        double number = options_number(state, "--max-speakers", text, 1, RILL_TRACKER_MAX_SPEAKERS);
-        if (number != floor(number)) argp_error(state, "--max-speakers: \"%s\" is no whole number", text);
-        options->max_speakers = (size_t)number;
+    case KEY_MAX_SPEAKERS:
+        options->max_speakers =
+            options_whole_number(state, "--max-speakers", text, 1, RILL_TRACKER_MAX_SPEAKERS);
         break;
-    }
     case KEY_RTTM:
         options->rttm = text;
         break;

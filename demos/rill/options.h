@@ -39,6 +39,9 @@ void options_share(struct argp_state *state, const struct argp_child *children, 
 /* A number within least … greatest; ends the program through argp_error otherwise. */
 double options_number(struct argp_state *state, const char *option, const char *text, double least,
                       double greatest);
+/* The same of whole numbers. */
+size_t options_whole_number(struct argp_state *state, const char *option, const char *text, double least,
+                            double greatest);
 
 /* Whether the turns go to standard output as RTTM: then nothing else does. */
 bool options_rttm_is_output(const struct options *options);
