@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 
 #include "message.h"
 
@@ -40,11 +39,6 @@ void chosen_speakers_lock(const char *path) {
     char folder[SPEAKERS_PATH_SIZE];
     snprintf(folder, sizeof folder, "%s", path);
     char *last = strrchr(folder, '/');
-    for (char *slash = strchr(folder, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = 0;
-        (void)mkdir(folder, 0700); /* what fails here is told where the file is written */
-        *slash = '/';
-    }
     if (last) last[1] = 0;
     int descriptor = open(last ? folder : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor >= 0) (void)flock(descriptor, LOCK_EX); /* kept open, so that it holds */

@@ -25,7 +25,7 @@ enum when_missing {
 rill_speakers *chosen_speakers_open(const rill_model *model, const char *path, enum when_missing missing);
 
 /* Waits until no other rill changes the file, and lets none before this program ends: what is read from then
- * on can be written back. Makes the file's folder; where it cannot be locked, nothing is said. */
+ * on can be written back. Where its folder is not there or cannot be locked, nothing is said. */
 void chosen_speakers_lock(const char *path);
 
 #endif
