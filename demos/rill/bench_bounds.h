@@ -24,8 +24,7 @@ enum { BOUNDS_MAX = 4 };
 /* Fills in the contenders there are, at most BOUNDS_MAX, and tells how many. */
 size_t bounds_enter(struct bounds *bounds, struct contender *contenders);
 
-/* After the race, the best turn of each; one that was not entered, for want of memory's size, limits nothing:
- */
+/* After the race, the best turn of each; one that was not entered, for want of floats, limits nothing: */
 double bounds_flops(const struct bounds *bounds); /* F, a second */
 double bounds_read_write_seconds(const struct bounds *bounds,
                                  double floats); /* R of so many of the state's floats */

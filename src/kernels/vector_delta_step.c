@@ -93,7 +93,8 @@ INLINE void delta_columns_of_heads(size_t columns, size_t sets, bool decayed, co
         const size_t rows = b->rows, stride = b->stride;
         float *S = b->S + i * rows * stride + m;
         vector omega[delta_tile], read[delta_tile];
-        const bool fetches = columns == 4 && i<b->fetches, both = sets> 1;
+        const bool both = sets > 1; /* passes fetch, every second row each */
+        const bool fetches = columns == 4 && i < b->fetches;
         delta_read(columns, sets, fetches && both, rows, stride, width, S, b->erase + i * b->next_erase,
                    b->query + i * b->next_query, omega, read);
         const vector held = splat(b->held[i]), score = splat(b->score[i]),
