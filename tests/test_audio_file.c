@@ -347,7 +347,6 @@ Test(audio_file, refuses_what_is_no_recording_and_says_what_to_do) {
     free(tone);
 }
 
-/* Any bytes changed anywhere: an error or samples, never a crash or an endless loop. */
 Test(audio_file, says_why_of_a_path_however_long) {
     char path[3000], folder[] = "a folder with a long name/";
     for (size_t i = 0; i + 1 < sizeof path; i++) path[i] = folder[i % (sizeof folder - 1)];
@@ -359,6 +358,7 @@ Test(audio_file, says_why_of_a_path_however_long) {
     free(got.samples);
 }
 
+/* Any bytes changed anywhere: an error or samples, never a crash or an endless loop. */
 Test(audio_file, survives_damage) {
     const int formats[] = {SF_FORMAT_WAV | SF_FORMAT_PCM_16, SF_FORMAT_FLAC | SF_FORMAT_PCM_16,
                            SF_FORMAT_OGG | SF_FORMAT_VORBIS, SF_FORMAT_AIFF | SF_FORMAT_PCM_16};

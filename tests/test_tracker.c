@@ -437,7 +437,6 @@ Test(tracker, names_and_merges_are_the_users) {
     free(told.events);
 }
 
-/* Bob sounds exactly like Anna, and only names keep them apart. */
 /* After a merge there is nobody of the label given up: what is learned later of its turns is told of the one
  * that has taken them over. */
 Test(tracker, no_correction_is_of_a_label_merged_away) {
@@ -481,6 +480,7 @@ Test(tracker, no_correction_is_of_a_label_merged_away) {
     }
 }
 
+/* Bob sounds exactly like Anna, and only names keep them apart. */
 Test(tracker, what_is_merged_into_an_enrolled_voice_is_enrolled) {
     for (int from_enrolled = 0; from_enrolled < 2; from_enrolled++) {
         rill_tracker_settings settings = ordinary();
