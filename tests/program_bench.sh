@@ -153,6 +153,13 @@ else
     run 5 bench report taken rows.jsonl
     said '^rill: taken/kernels.svg could not be written: '
 fi
+# a curve is of one run, though others lie beside it
+run 0 bench attention --json --heads 2 --dim 16 --length 32,64,128 --seconds 0.01
+cat rows.jsonl out rows.jsonl >runs.jsonl
+run 0 bench report runs runs.jsonl
+for picture in attention-total attention-next-token attention-memory; do
+    [ ! -e page/$picture.svg ] || cmp -s page/$picture.svg runs/$picture.svg || fail "$picture mixes runs"
+done
 # pictures of 8 heads are of 8 heads
 sed 's/"heads": 8/"heads": 4/' rows.jsonl >four.jsonl
 run 0 bench report four four.jsonl

@@ -93,13 +93,7 @@ static void tell(struct attention_bench *bench, size_t length, enum form_kind ki
         curve->length[curve->count] = n;
         curve->cost[curve->count++] = costs[m];
     }
-    json_t *row = json_object();
-    json_object_set_new(row, "bench", json_string("attention"));
-    json_object_set_new(row, "what", json_string(forms[kind].name));
-    json_object_set_new(row, "kernels", json_string(rill_kernels_name()));
-    json_object_set_new(row, "heads", json_integer((json_int_t)bench->heads));
-    json_object_set_new(row, "key_dim", json_integer((json_int_t)bench->dim));
-    json_object_set_new(row, "value_dim", json_integer((json_int_t)bench->dim));
+    json_t *row = attention_row(bench, forms[kind].name);
     json_object_set_new(row, "length", json_integer((json_int_t)length));
     json_object_set_new(row, "threads", json_integer(1));
     json_object_set_new(row, "ns_per_token_head", json_decimal(1e9 * seconds / n / (double)bench->heads, 3));

@@ -21,6 +21,9 @@ struct attention_bench {
 
 bool attention_has(const struct attention_bench *bench, enum form_kind kind);
 
+/* A row that says which run it belongs to. */
+json_t *attention_row(const struct attention_bench *bench, const char *what);
+
 /* Tells the exponents of the curves, and where linear attention's cross the others. */
 void attention_summarize(struct attention_bench *bench);
 

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <rill/attention.h>
+
 #include "bench_attention.h"
 #include "json_line.h"
 
@@ -11,6 +13,17 @@ static const char *const measures[MEASURES] = {"total", "next_token", "memory"};
 
 bool attention_has(const struct attention_bench *bench, enum form_kind kind) {
     return choice_names(bench->choice->what, forms[kind].name);
+}
+
+json_t *attention_row(const struct attention_bench *bench, const char *what) {
+    json_t *row = json_object();
+    json_object_set_new(row, "bench", json_string("attention"));
+    json_object_set_new(row, "what", json_string(what));
+    json_object_set_new(row, "kernels", json_string(rill_kernels_name()));
+    json_object_set_new(row, "heads", json_integer((json_int_t)bench->heads));
+    json_object_set_new(row, "key_dim", json_integer((json_int_t)bench->dim));
+    json_object_set_new(row, "value_dim", json_integer((json_int_t)bench->dim));
+    return row;
 }
 
 const char *const attention_columns[] = {"bench",
@@ -67,9 +80,7 @@ static void tell_exponents(struct attention_bench *bench) {
         for (size_t m = 0; m < MEASURES && attention_has(bench, (enum form_kind)k); m++) {
             const double exponent = curve_exponent(&bench->curves[k][m], from);
             if (isnan(exponent)) continue;
-            json_t *row = json_object();
-            json_object_set_new(row, "bench", json_string("attention"));
-            json_object_set_new(row, "what", json_string("exponent"));
+            json_t *row = attention_row(bench, "exponent");
             json_object_set_new(row, "of", json_string(forms[k].name));
             json_object_set_new(row, "measure", json_string(measures[m]));
             json_object_set_new(row, "exponent", json_decimal(exponent, 3));
@@ -82,9 +93,7 @@ static void tell_crossing(struct attention_bench *bench, enum form_kind of, enum
     const struct curve *low = &bench->curves[of][m], *high = &bench->curves[over][m];
     if (!attention_has(bench, of) || !attention_has(bench, over) || low->count == 0) return;
     const double length = curve_crossing(low, high);
-    json_t *row = json_object();
-    json_object_set_new(row, "bench", json_string("attention"));
-    json_object_set_new(row, "what", json_string("crossing"));
+    json_t *row = attention_row(bench, "crossing");
     json_object_set_new(row, "of", json_string(forms[of].name));
     json_object_set_new(row, "over", json_string(forms[over].name));
     json_object_set_new(row, "measure", json_string(measures[m]));

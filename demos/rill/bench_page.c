@@ -10,15 +10,15 @@
 
 static const struct {
     const char *bench, *title, *about;
-    const char *columns[14];
+    const char *columns[15];
 } chapters[] = {
     {"attention",
      "Time and memory against length",
      "The total is a whole sequence from nothing. The next token comes after so many; where nothing is kept "
      "between "
      "tokens, it costs the whole anew. Linear forms include their feature map.",
-     {"what", "length", "total_ms", "us_per_token", "next_token_us", "memory_bytes", "spread", "of", "over",
-      "measure", "exponent", "ratio"}},
+     {"what", "heads", "key_dim", "length", "total_ms", "us_per_token", "next_token_us", "memory_bytes",
+      "spread", "of", "over", "measure", "exponent", "ratio"}},
     {"paper",
      "Images made value by value",
      "Transformers of the sizes of 2006.16236 with random weights, one image at a time; beside the paper's "

@@ -3,7 +3,6 @@
  * Images are made value by value: softmax attention with everything computed anew for each, with a cache, and
  * linear attention. */
 #include <argp.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

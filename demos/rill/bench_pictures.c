@@ -14,10 +14,31 @@
 static const enum plot_colour form_colours[FORMS] = {PLOT_RED, PLOT_ORANGE, PLOT_PURPLE,
                                                      PLOT_SKY, PLOT_BLUE,   PLOT_GREEN};
 
+/* Lengths rise: of rows that say the same length twice the first counts. */
 static void add_point(struct plot_curve *curve, double length, double cost) {
-    if (curve->points.count == CURVE_POINTS || !(length > 0) || !(cost > 0)) return;
-    curve->points.length[curve->points.count] = length;
-    curve->points.cost[curve->points.count++] = cost;
+    const size_t count = curve->points.count;
+    if (count == CURVE_POINTS || !(length > 0) || !(cost > 0)) return;
+    if (count > 0 && length <= curve->points.length[count - 1]) return;
+    curve->points.length[count] = length;
+    curve->points.cost[count] = cost;
+    curve->points.count++;
+}
+
+/* The first row of a form: what the curves of one picture share. */
+static const json_t *first_form(const json_t *rows) {
+    size_t i;
+    json_t *row;
+    json_array_foreach(rows, i, row) {
+        for (size_t k = 0; k < FORMS; k++)
+            if (picture_has(row, "attention", forms[k].name)) return row;
+    }
+    return NULL;
+}
+
+static bool is_of_one_run(const json_t *row, const json_t *other) {
+    return json_member(row, "heads") == json_member(other, "heads") &&
+           json_member(row, "key_dim") == json_member(other, "key_dim") &&
+           strcmp(json_member_text(row, "kernels"), json_member_text(other, "kernels")) == 0;
 }
 
 static double height_at(const struct curve *curve, double length) {
@@ -30,15 +51,15 @@ static double height_at(const struct curve *curve, double length) {
     return NAN;
 }
 
-/* Where recurrent linear attention begins to cost less than `over`, and how much less at the greatest length.
- */
-static void add_marks(const json_t *rows, const char *measure, enum form_kind over, const char *than,
-                      struct plot_curves *plot) {
+/* Where recurrent linear attention begins to cost less than `over` in the run of `first`, and how much less
+ * at the greatest length. */
+static void add_marks(const json_t *rows, const json_t *first, const char *measure, enum form_kind over,
+                      const char *than, struct plot_curves *plot) {
     size_t i;
     json_t *row;
     json_array_foreach(rows, i, row) {
         const double length = json_member(row, "length"), ratio = json_member(row, "ratio");
-        if (!picture_has(row, "attention", "crossing") ||
+        if (!picture_has(row, "attention", "crossing") || !is_of_one_run(row, first) ||
             strcmp(json_member_text(row, "measure"), measure) != 0 ||
             strcmp(json_member_text(row, "of"), forms[FORM_LINEAR_RECURRENT].name) != 0 ||
             strcmp(json_member_text(row, "over"), forms[over].name) != 0)
@@ -47,7 +68,7 @@ static void add_marks(const json_t *rows, const char *measure, enum form_kind ov
         if (ratio > 1 && over == FORM_SOFTMAX_CACHED)
             snprintf(plot->subtitle + used, sizeof plot->subtitle - used, "; at the end, %.0fx less than %s",
                      ratio, than);
-        if (!(length > 0) || plot->marks_count > 0) continue;
+        if (!(length > 0) || plot->marks_count > 0) return;
         for (size_t c = 0; c < plot->count && plot->marks_count < PLOT_MARKS; c++) {
             if (strcmp(plot->curves[c].name, forms[FORM_LINEAR_RECURRENT].title) != 0) continue;
             struct plot_mark *mark = &plot->marks[plot->marks_count++];
@@ -56,6 +77,7 @@ static void add_marks(const json_t *rows, const char *measure, enum form_kind ov
             snprintf(mark->text, sizeof mark->text, "less than %s from %.0f on", than, length);
             if (isnan(mark->y)) plot->marks_count--;
         }
+        return;
     }
 }
 
@@ -67,21 +89,23 @@ static bool draw_attention(const json_t *rows, const char *machine, const char *
     plot->title = title;
     plot->x_label = "length of the sequence, tokens";
     plot->unit = axis;
+    const json_t *first = first_form(rows);
+    if (first)
+        snprintf(plot->subtitle, sizeof plot->subtitle, "%.0f heads of %.0f, one core of %s",
+                 json_member(first, "heads"), json_member(first, "key_dim"), machine);
     for (size_t k = 0; k < FORMS; k++) {
         struct plot_curve *curve = &plot->curves[plot->count];
         *curve = (struct plot_curve){.name = forms[k].title, .colour = form_colours[k], .broad = k % 2 == 0};
         size_t i;
         json_t *row;
         json_array_foreach(rows, i, row) {
-            if (!picture_has(row, "attention", forms[k].name)) continue;
-            add_point(curve, json_member(row, "length"), unit * json_member(row, member));
-            snprintf(plot->subtitle, sizeof plot->subtitle, "%.0f heads of %.0f, one core of %s",
-                     json_member(row, "heads"), json_member(row, "key_dim"), machine);
+            if (picture_has(row, "attention", forms[k].name) && is_of_one_run(row, first))
+                add_point(curve, json_member(row, "length"), unit * json_member(row, member));
         }
         plot->count += curve->points.count > 1;
     }
-    add_marks(rows, measure, FORM_SOFTMAX_CACHED, "the cache", plot);
-    add_marks(rows, measure, FORM_SOFTMAX_QUADRATIC, "softmax", plot);
+    add_marks(rows, first, measure, FORM_SOFTMAX_CACHED, "the cache", plot);
+    add_marks(rows, first, measure, FORM_SOFTMAX_QUADRATIC, "softmax", plot);
     bool well = true;
     *drawn = plot->count > 0;
     if (*drawn) well = plot_draw_curves(plot, folder, name);
