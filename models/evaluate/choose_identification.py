@@ -5,18 +5,14 @@ Train speakers with at least three utterances, one utterance each, drawn by a fi
 one lasts less than half a second). Set `running`: who says
 sentences and commands (speechocean, vctk, librispeech, arabicsc). Set `words`: of those who say single words, the
 ones with most speech, so that both sets together are 600. Corpora that train no shipped weights are left out."""
-import csv
 import os
 import sys
 
 import numpy as np
 
+from tables import read_table
+
 RUNNING, WORDS, ALL = ("speechocean", "vctk", "librispeech", "arabicsc"), ("spcommands",), 600
-
-
-def rows(folder, name):
-    with open(os.path.join(folder, name)) as file:
-        yield from csv.DictReader(file, delimiter="\t")
 
 
 if __name__ == "__main__":
@@ -24,9 +20,9 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     data = sys.argv[1]
     utterances = {}
-    for row in rows(data, "segments.tsv"):
+    for row in read_table(os.path.join(data, "segments.tsv"), "path", "utterance", "start", "dur"):
         utterances.setdefault(row["path"], []).append(row)
-    speakers = [r for r in rows(data, "manifest.tsv") if r["split"] == "train" and len(utterances[r["path"]]) >= 3]
+    speakers = [r for r in read_table(os.path.join(data, "manifest.tsv"), "path", "corpus", "speech", "split") if r["split"] == "train" and len(utterances[r["path"]]) >= 3]
     running = [r for r in speakers if r["corpus"] in RUNNING]
     words = sorted((r for r in speakers if r["corpus"] in WORDS), key=lambda r: (-float(r["speech"]), r["path"]))
     print("path\tutterance\tstart\tdur\tset")

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """Conversations with reference turns: error rate, speakers counted, speech found, and what the scores are worth."""
-import csv
 import glob
 import os
 
@@ -9,6 +8,7 @@ from scipy.optimize import linear_sum_assignment
 
 from bootstrap import ratio, show, table
 from program import activity, read_rttm, speakers_in
+from tables import read_table
 
 COLLAR = 0.25
 COARSE = ("pyaa1", "falcon")  # turns without pauses: reported apart
@@ -20,9 +20,7 @@ def kinds(folder):
     for at in (folder, os.path.join(folder, "..", "..")):
         path = os.path.join(at, "conv.tsv")
         if os.path.exists(path):
-            with open(path) as file:
-                rows = list(csv.DictReader(file, delimiter="\t"))
-            return {os.path.splitext(os.path.basename(r["path"]))[0]: r["kind"] for r in rows}
+            return {os.path.splitext(os.path.basename(r["path"]))[0]: r["kind"] for r in read_table(path, "path", "kind")}
     return {}
 
 

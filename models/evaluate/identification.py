@@ -1,31 +1,29 @@
 # SPDX-License-Identifier: MIT
 """Closed-set identification: one utterance of each speaker is held out (identification.tsv), all others make the
 speaker's voice; the held-out utterance is the voice's whose cosine is greatest."""
-import csv
 import os
 
 import numpy as np
 
 from bootstrap import ratio, show, table
+from tables import read_table
 
 LONGEST = 15.0  # seconds of a speaker's utterances that make its voice
 SHORTEST = 0.4  # an utterance below is hardly more than the skipped start
 
 
 def report(program, data):
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "identification.tsv")) as file:
-        held = list(csv.DictReader(file, delimiter="\t"))
+    held = read_table(os.path.join(os.path.dirname(os.path.abspath(__file__)), "identification.tsv"), "path", "utterance", "start", "dur", "set")
     missing = [row["path"] for row in held if not os.path.exists(os.path.join(data, row["path"]))]
     if missing:
         print(f"\nidentification: left out: {data} lacks {len(missing)} recordings of identification.tsv (choose_identification.py writes another)")
         return
     others = {row["path"]: [] for row in held}
     names = {(row["path"], row["utterance"]) for row in held}
-    with open(os.path.join(data, "segments.tsv")) as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            if row["path"] in others and (row["path"], row["utterance"]) not in names:
-                if float(row["dur"]) >= SHORTEST and sum(float(d) for _, _, d in others[row["path"]]) < LONGEST:
-                    others[row["path"]].append((os.path.join(data, row["path"]), row["start"], row["dur"]))
+    for row in read_table(os.path.join(data, "segments.tsv"), "path", "utterance", "start", "dur"):
+        if row["path"] in others and (row["path"], row["utterance"]) not in names:
+            if float(row["dur"]) >= SHORTEST and sum(float(d) for _, _, d in others[row["path"]]) < LONGEST:
+                others[row["path"]].append((os.path.join(data, row["path"]), row["start"], row["dur"]))
     tests = [(os.path.join(data, row["path"]), row["start"], row["dur"]) for row in held]
     embedding = program.embed(tests + [s for of in others.values() for s in of])
     # an utterance counts as much as it lasts

@@ -6,7 +6,6 @@ for five minutes, then the first is back for five minutes and the second for hal
 speaker after the other group's five minutes is a return. Its utterances were not heard before; in the rest of the
 time utterances may come again. A return is right when most of what was told for it bears the label that was mapped
 to the speaker, one to one, by what was told before the absence."""
-import csv
 import os
 import tempfile
 
@@ -16,6 +15,7 @@ from scipy.optimize import linear_sum_assignment
 
 from bootstrap import ratio, show, table
 from program import activity
+from tables import read_table
 
 RATE, ABSENCE, SHORT, TURN = 16000, 300.0, 36.0, 4.0
 CORPORA = ("librispeech", "speechocean", "asterisk", "arabicsc")
@@ -49,13 +49,11 @@ class Speaker:
 
 def speakers(data):
     utterances, out = {}, {corpus: [] for corpus in CORPORA}
-    with open(os.path.join(data, "segments.tsv")) as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            utterances.setdefault(row["path"], []).append((float(row["start"]), float(row["dur"])))
-    with open(os.path.join(data, "manifest.tsv")) as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            if row["split"] == "test" and row["corpus"] in out and float(row["speech"]) >= LEAST:
-                out[row["corpus"]].append((row["path"], utterances[row["path"]]))
+    for row in read_table(os.path.join(data, "segments.tsv"), "path", "start", "dur"):
+        utterances.setdefault(row["path"], []).append((float(row["start"]), float(row["dur"])))
+    for row in read_table(os.path.join(data, "manifest.tsv"), "path", "corpus", "speech", "split"):
+        if row["split"] == "test" and row["corpus"] in out and float(row["speech"]) >= LEAST:
+            out[row["corpus"]].append((row["path"], utterances[row["path"]]))
     return out
 
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Equal error rate on lists of pairs: the cosine of two segments' embeddings against whether one speaker says both."""
-import csv
 import os
 
 import numpy as np
 
 from bootstrap import draws, interval, show, table
+from tables import read_table
 
+COLUMNS = ("label", "path1", "start1", "dur1", "path2", "start2", "dur2", "cond", "corpus")
 CONDITIONS = (("3 s", "3s", 3.0), ("up to 10 s", "long", 10.0), ("1 s", "3s", 1.0))
 
 
@@ -38,8 +39,7 @@ def with_interval(score, same, first, second):
 
 
 def read_trials(data, name):
-    with open(os.path.join(data, name)) as file:
-        return list(csv.DictReader(file, delimiter="\t"))
+    return read_table(os.path.join(data, name), *COLUMNS)
 
 
 def scored(program, data, trials, seconds):
