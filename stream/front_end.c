@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Log-mel frames: window, Fourier transform, triangles, logarithm.
+/* Log-mel frames: high pass, window, Fourier transform, triangles, logarithm.
  *
  * The transform is KissFFT's complex one, out of place, with a zero imaginary part: its tables are then only
  * read (kiss_fftr writes into its own), so streams and threads may share them. */
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -15,6 +16,8 @@
 
 #define LARGEST_FFT 65536u /* also keeps the counters of a state in 32 bits */
 #define LARGEST_HOP 1048576u
+#define PRIOR       160 /* samples of silence that the high pass begins with */
+#define LOUDEST     8.0 /* of a sample, as the high pass sees it: a wild one is soon forgotten */
 
 typedef struct span {
     size_t first, count; /* the bins of a triangle that are not 0 */
@@ -23,6 +26,7 @@ typedef struct span {
 struct rill_front_end {
     size_t window_samples, hop_samples, fft_size, bins, mel_bands;
     float log_floor, feature_mean, feature_scale;
+    double high_pass; /* share of a sample in the constant that is taken off; 0: none is */
     kiss_fft_cfg fourier;
     float *window;      /* [window_samples] */
     float *mel_filters; /* [mel_bands][bins] */
@@ -31,10 +35,14 @@ struct rill_front_end {
 
 /* Followed by samples [window_samples], then the transform's input and output [fft_size] each. */
 typedef struct stream_state {
-    uint32_t filled; /* samples of the next frame that are there */
-    uint32_t skip;   /* samples to pass over before it, when the hop exceeds the window */
+    uint32_t filled;      /* samples of the next frame that are there */
+    uint32_t skip;        /* samples to pass over before it, when the hop exceeds the window */
+    uint32_t heard;       /* samples that the high pass has heard, until it takes each for the same share */
+    uint32_t constant[2]; /* a double, at a float's alignment: what the high pass takes off */
     float samples[];
 } stream_state;
+
+static const double pi = 3.14159265358979323846;
 
 static bool allocation_free(size_t fft_size) {
     for (size_t prime = 2; prime <= 5; prime++)
@@ -47,13 +55,14 @@ static rill_status check(const rill_front_end_parameters *p, rill_error *why) {
         p->hop_samples > LARGEST_HOP || p->mel_bands > LARGEST_FFT || !(p->log_floor > 0) ||
         !isfinite(p->log_floor) || !isfinite(p->feature_mean) || !isfinite(p->feature_scale) ||
         !(p->mel_hz_min >= 0) || !(p->mel_hz_min < p->mel_hz_max) ||
-        !(p->mel_hz_max <= p->sample_rate_hz / 2.0))
+        !(p->mel_hz_max <= p->sample_rate_hz / 2.0) || !(p->high_pass_hz >= 0) ||
+        !(p->high_pass_hz <= p->sample_rate_hz / 2.0))
         return rill_fail(
             why, RILL_BAD_FORMAT,
-            "front end: %zu mel bands from %g to %g Hz at %u Hz, window %zu, hop %zu, log floor %g "
-            "make no sense",
-            p->mel_bands, p->mel_hz_min, p->mel_hz_max, p->sample_rate_hz, p->window_samples, p->hop_samples,
-            p->log_floor);
+            "front end: %zu mel bands from %g to %g Hz at %u Hz, high pass from %g Hz, window %zu, hop %zu, "
+            "log floor %g make no sense",
+            p->mel_bands, p->mel_hz_min, p->mel_hz_max, p->sample_rate_hz, p->high_pass_hz, p->window_samples,
+            p->hop_samples, p->log_floor);
     if (p->fft_size < 2 || p->fft_size < p->window_samples || p->fft_size > LARGEST_FFT)
         return rill_fail(why, RILL_BAD_FORMAT,
                          "front end: fft_size %zu is not between the window's %zu and %u", p->fft_size,
@@ -81,7 +90,7 @@ static double hz_of_mel(double mel) {
 
 /* w[n] = (1 − cos 2πn/N) / 2 */
 static void fill_window(rill_front_end *made) {
-    const double turn = 2 * 3.14159265358979323846 / (double)made->window_samples;
+    const double turn = 2 * pi / (double)made->window_samples;
     for (size_t n = 0; n < made->window_samples; n++)
         made->window[n] = (float)(0.5 - 0.5 * cos(turn * (double)n));
 }
@@ -131,6 +140,7 @@ rill_status rill_front_end_create_from(const rill_front_end_parameters *paramete
     made->log_floor = (float)parameters->log_floor;
     made->feature_mean = (float)parameters->feature_mean;
     made->feature_scale = (float)parameters->feature_scale;
+    made->high_pass = -expm1(-2 * pi * parameters->high_pass_hz / parameters->sample_rate_hz);
     fill_window(made);
     fill_mel_filters(made, parameters);
     *front_end = made;
@@ -151,6 +161,7 @@ rill_status rill_front_end_create(const rill_model *model, rill_front_end **fron
         .log_floor = info->log_floor,
         .feature_mean = info->feature_mean,
         .feature_scale = info->feature_scale,
+        .high_pass_hz = info->high_pass_hz,
         .window = window ? window : "hann_periodic",
         .mel_kind = mel_kind ? mel_kind : "htk",
     };
@@ -185,7 +196,10 @@ void rill_front_end_reset(const rill_front_end *front_end, void *state) {
 
 bool rill_front_end_valid(const rill_front_end *front_end, const void *state) {
     const stream_state *stream = state;
-    return stream->filled < front_end->window_samples && stream->skip <= front_end->hop_samples;
+    double constant;
+    memcpy(&constant, stream->constant, sizeof constant);
+    return stream->filled < front_end->window_samples && stream->skip <= front_end->hop_samples &&
+           fabs(constant) <= LOUDEST;
 }
 
 size_t rill_front_end_wanted(const rill_front_end *front_end, const void *state) {
@@ -228,13 +242,42 @@ static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;
 }
 
+/* y = x − m, m += a (x − m): what a microphone's electronics add for ever would be heard as a low voice. a is
+ * 1 / (n + PRIOR) of sample n until that is less: m, the mean of what was heard and of a little silence
+ * before, then finds a constant soon, and none where speech begins at once. A sample that is not finite says
+ * nothing of it. y NULL: the samples are passed over. */
+static void take_constant_off(const rill_front_end *front_end, stream_state *stream, size_t count,
+                              const float *x, float *y) {
+    double constant;
+    memcpy(&constant, stream->constant, sizeof constant);
+    for (size_t n = 0; n < count; n++) {
+        if (isfinite(x[n])) {
+            double share = 1.0 / (stream->heard + PRIOR);
+            if (share > front_end->high_pass)
+                stream->heard++;
+            else
+                share = front_end->high_pass;
+            constant += share * (fmax(-LOUDEST, fmin(x[n], LOUDEST)) - constant);
+            if (fabs(constant) < 1e-30) constant = 0; /* far below it sums are slow */
+        }
+        if (y) y[n] = (float)fmax(-FLT_MAX, fmin((double)x[n] - constant, FLT_MAX));
+    }
+    memcpy(stream->constant, &constant, sizeof constant);
+}
+
 bool rill_front_end_step(const rill_front_end *front_end, void *state, size_t count, const float *samples,
                          size_t *consumed, float *log_mel) {
     stream_state *stream = state;
     const size_t window = front_end->window_samples;
     const size_t skipped = smaller(count, stream->skip);
     const size_t taken = smaller(count - skipped, window - stream->filled);
-    if (taken) memcpy(stream->samples + stream->filled, samples + skipped, taken * sizeof *samples);
+    float *to = stream->samples + stream->filled;
+    if (front_end->high_pass > 0) {
+        take_constant_off(front_end, stream, skipped, samples, NULL);
+        take_constant_off(front_end, stream, taken, samples + skipped, to);
+    } else if (taken) {
+        memcpy(to, samples + skipped, taken * sizeof *samples);
+    }
     stream->skip -= (uint32_t)skipped;
     stream->filled += (uint32_t)taken;
     *consumed = skipped + taken;

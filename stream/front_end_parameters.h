@@ -12,6 +12,7 @@ typedef struct rill_front_end_parameters {
     size_t fft_size, mel_bands;
     double mel_hz_min, mel_hz_max;
     double log_floor, feature_mean, feature_scale;
+    double high_pass_hz;  /* 0: none */
     const char *window;   /* "hann_periodic" */
     const char *mel_kind; /* "htk" */
 } rill_front_end_parameters;

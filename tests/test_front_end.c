@@ -17,7 +17,7 @@ static const double pi = 3.14159265358979323846;
 
 /* As models/speaker-v1.safetensors has them. */
 static const rill_front_end_parameters shipped = {
-    16000, 400, 160, 512, 80, 20, 7600, 1e-6, -8.0, 0.25, "hann_periodic", "htk"};
+    16000, 400, 160, 512, 80, 20, 7600, 1e-6, -8.0, 0.25, 5, "hann_periodic", "htk"};
 
 static rill_front_end *front_end_of(const rill_front_end_parameters *parameters) {
     rill_front_end *front_end = NULL;
@@ -51,6 +51,18 @@ static float *frames_of(const rill_front_end *front_end, size_t mel_bands, const
     }
     free(state);
     return log_mel;
+}
+
+/* y = x − m, m = m + a (x − m), a = 1 / (n + 160) until that is less than the filter's, in double */
+static float *high_passed(const rill_front_end_parameters *p, const float *x, size_t count) {
+    const double a = 1 - exp(-2 * pi * p->high_pass_hz / p->sample_rate_hz);
+    float *y = malloc((count + 1) * sizeof *y);
+    double m = 0;
+    for (size_t n = 0; n < count; n++) {
+        if (p->high_pass_hz > 0) m += fmax(a, 1 / (double)(n + 160)) * (x[n] - m);
+        y[n] = (float)(x[n] - m);
+    }
+    return y;
 }
 
 static size_t frames_in(size_t count, const rill_front_end_parameters *p) {
@@ -142,6 +154,7 @@ Test(front_end, gives_the_golden_frames) {
               filter_shape[1] == 257);
     rill_front_end *front_end = front_end_of(&shipped);
     float *log_mel = frames_of(front_end, 80, samples, count[0], 1000, 598, &frames);
+    float *heard = high_passed(&shipped, samples, count[0]);
     cr_assert_eq(frames, 598u);
 
     double filters_off = 0, golden_off = 0, definition_off = 0;
@@ -150,9 +163,8 @@ Test(front_end, gives_the_golden_frames) {
     for (size_t frame = 0; frame < frames; frame++) {
         definition spectrum;
         if (frame % 23 == 0)
-            definition_off =
-                fmax(definition_off, check_against_definition(&shipped, samples, log_mel, frame));
-        transform_by_definition(&shipped, samples + frame * 160, &spectrum);
+            definition_off = fmax(definition_off, check_against_definition(&shipped, heard, log_mel, frame));
+        transform_by_definition(&shipped, heard + frame * 160, &spectrum);
         for (size_t band = 0; band < 80; band++) {
             double tolerance;
             value_by_definition(&shipped, &spectrum, band, &tolerance);
@@ -168,6 +180,7 @@ Test(front_end, gives_the_golden_frames) {
            golden_off, definition_off, filters_off);
     cr_assert_leq(filters_off, 0x1p-24, "one rounding");
     safetensors_case_close(&golden_file);
+    free(heard);
     free(log_mel);
     rill_front_end_destroy(front_end);
 }
@@ -206,6 +219,7 @@ static rill_front_end_parameters random_parameters(void) {
     p.log_floor = pow(10, -1 - 6 * random_uniform());
     p.feature_mean = 10 * random_uniform() - 5;
     p.feature_scale = random_uniform() - 0.5;
+    p.high_pass_hz = random_below(2) ? 100 * random_uniform() : 0;
     return p;
 }
 
@@ -228,9 +242,10 @@ Test(front_end, is_its_definition_in_blocks_of_any_size) {
             cr_assert_arr_eq(split, whole, frames * p.mel_bands * sizeof *whole);
             free(split);
         }
+        float *heard = high_passed(&p, samples, count);
         for (size_t k = 0; k < 2 && frames; k++)
-            largest_off =
-                fmax(largest_off, check_against_definition(&p, samples, whole, random_below(frames)));
+            largest_off = fmax(largest_off, check_against_definition(&p, heard, whole, random_below(frames)));
+        free(heard);
         free(samples);
         free(whole);
         rill_front_end_destroy(front_end);
@@ -239,9 +254,13 @@ Test(front_end, is_its_definition_in_blocks_of_any_size) {
            largest_off);
 }
 
+/* Of a sample that is not finite the high pass knows nothing; without it (which would hear the sample's
+ * absence) the other frames are the same bit for bit. */
 Test(front_end, a_bad_sample_spoils_its_frames_only) {
     const float bad[] = {NAN, INFINITY, -INFINITY};
-    rill_front_end *front_end = front_end_of(&shipped);
+    rill_front_end_parameters plain = shipped;
+    plain.high_pass_hz = 0;
+    rill_front_end *front_end = front_end_of(&plain);
     float *samples = noise(8000);
     size_t frames;
     float *clean = frames_of(front_end, 80, samples, 8000, 0, 48, &frames);
@@ -258,6 +277,56 @@ Test(front_end, a_bad_sample_spoils_its_frames_only) {
             for (size_t band = 0; covers && band < 80; band++)
                 cr_assert_not(isfinite(log_mel[frame * 80 + band]), "frame %zu, sample %zu", frame, place);
         }
+        samples[place] = kept;
+        free(log_mel);
+    }
+    free(samples);
+    free(clean);
+    rill_front_end_destroy(front_end);
+}
+
+/* Half a second from its beginning on a third of e^(−2π·5·0.47) of a constant is left, 1.2e-7. */
+Test(front_end, a_constant_is_not_heard) {
+    rill_front_end *front_end = front_end_of(&shipped);
+    random_seed(11);
+    float *samples = noise(16000), *moved = malloc(16000 * sizeof *moved);
+    for (size_t trial = 0; trial < 8; trial++) {
+        const float constant = (float)(2 * random_uniform() - 1);
+        size_t frames;
+        for (size_t n = 0; n < 16000; n++) {
+            samples[n] = ldexpf(rintf(ldexpf(samples[n], 12)), -12); /* the sum is exact */
+            moved[n] = samples[n] + ldexpf(rintf(ldexpf(constant, 12)), -12);
+        }
+        float *clean = frames_of(front_end, 80, samples, 16000, 100, 98, &frames);
+        float *heard = frames_of(front_end, 80, moved, 16000, 77, 98, &frames);
+        for (size_t i = 50 * 80; i < frames * 80; i++)
+            cr_assert_float_eq(heard[i], clean[i], 1e-4, "constant %g, frame %zu, band %zu: %g, not %g",
+                               (double)constant, i / 80, i % 80, (double)heard[i], (double)clean[i]);
+        free(clean);
+        free(heard);
+    }
+    free(samples);
+    free(moved);
+    rill_front_end_destroy(front_end);
+}
+
+/* What is not finite, or far beyond full scale, is out of the high pass half a second later: 5 Hz forget
+ * e^(−2π·5·0.5) = 1.5e-7 of what it left, at most 8 · 2π · 5 / 16000. */
+Test(front_end, a_wild_sample_is_soon_forgotten) {
+    const float wild[] = {NAN, INFINITY, -INFINITY, 3e38F, -3e38F, 1e6F};
+    rill_front_end *front_end = front_end_of(&shipped);
+    random_seed(12);
+    float *samples = noise(16000);
+    size_t frames;
+    float *clean = frames_of(front_end, 80, samples, 16000, 0, 98, &frames);
+    for (size_t trial = 0; trial < 12; trial++) {
+        const size_t place = trial < 6 ? 0 : random_below(7000);
+        const float kept = samples[place];
+        samples[place] = wild[trial % 6];
+        float *log_mel = frames_of(front_end, 80, samples, 16000, 77, 98, &frames);
+        for (size_t i = (place / 160 + 51) * 80; i < frames * 80; i++)
+            cr_assert_float_eq(log_mel[i], clean[i], 1e-4, "%g at %zu, frame %zu: %g, not %g",
+                               (double)wild[trial % 6], place, i / 80, (double)log_mel[i], (double)clean[i]);
         samples[place] = kept;
         free(log_mel);
     }
@@ -319,6 +388,8 @@ Test(front_end, refuses_what_it_cannot_do_well) {
     p = shipped, p.mel_hz_min = 7600, expect_refusal(p, RILL_BAD_FORMAT, "7600");
     p = shipped, p.log_floor = 0, expect_refusal(p, RILL_BAD_FORMAT, "floor 0");
     p = shipped, p.feature_scale = INFINITY, expect_refusal(p, RILL_BAD_FORMAT, "sense");
+    p = shipped, p.high_pass_hz = 8001, expect_refusal(p, RILL_BAD_FORMAT, "8001");
+    p = shipped, p.high_pass_hz = NAN, expect_refusal(p, RILL_BAD_FORMAT, "nan");
     p = shipped, p.sample_rate_hz = 0, expect_refusal(p, RILL_BAD_FORMAT, "0 Hz");
 }
 

@@ -127,7 +127,7 @@ static bool one_second(void *with) {
 
 Test(live, from_callback_to_frame_nothing_allocates_and_nothing_calls_the_system) {
     const rill_front_end_parameters shipped = {
-        16000, 400, 160, 512, 80, 20, 7600, 1e-6, -8.0, 0.25, "hann_periodic", "htk"};
+        16000, 400, 160, 512, 80, 20, 7600, 1e-6, -8.0, 0.25, 5, "hann_periodic", "htk"};
     audio_path *path = calloc(1, sizeof *path);
     capture_into(&path->capture, 600, 2, 0);
     cr_assert_eq(rill_resampler_create(48000, 16000, &path->resampler, NULL), RILL_OK);

@@ -57,6 +57,7 @@ Test(model_refusals, each_metadata_value_is_checked) {
         {"\"convolution_kernel\":\"2\"", "\"convolution_kernel\":\"1\"", RILL_BAD_FORMAT, "depthwise.weight"},
         {"\"embedding_dim\":\"2\"", "\"embedding_dim\":\"1\"", RILL_BAD_FORMAT, "output.embedding.weight"},
         {"\"1e-05\"", "\"1.5\"", RILL_BAD_FORMAT, "norm_epsilon"},
+        {"\"format\"", "\"high_pass_hz\":\"-1\",\"format\"", RILL_BAD_FORMAT, "high_pass_hz"},
         {"\"format\"", "\"heard_again_seconds\":\"61\",\"format\"", RILL_BAD_FORMAT, "heard_again_seconds"},
         {"\"format\"", "\"skipped_start_seconds\":\"-1\",\"format\"", RILL_BAD_FORMAT,
          "skipped_start_seconds"},

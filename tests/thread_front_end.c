@@ -41,7 +41,7 @@ static void *listen(void *unused) {
 
 int main(void) {
     const rill_front_end_parameters shipped = {
-        16000, 400, 160, 512, 80, 20, 7600, 1e-6, -8.0, 0.25, "hann_periodic", "htk"};
+        16000, 400, 160, 512, 80, 20, 7600, 1e-6, -8.0, 0.25, 5, "hann_periodic", "htk"};
     random_seed(1);
     for (size_t i = 0; i < INPUTS; i++) input[i] = (float)(random_uniform() - 0.5);
     if (rill_front_end_create_from(&shipped, &front_end, NULL) != RILL_OK ||

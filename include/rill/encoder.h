@@ -30,6 +30,7 @@ typedef struct rill_model_info {
     size_t window_samples, hop_samples, fft_size, mel_bands;
     double mel_hz_min, mel_hz_max;
     double log_floor, feature_mean, feature_scale;
+    double high_pass_hz; /* below which samples are held back, by 6 dB an octave; 0: none */
     /* network */
     size_t frames_per_step, layers, model_dim, heads, feed_forward_dim, convolution_kernel, embedding_dim;
     double normalizer_epsilon, norm_epsilon;

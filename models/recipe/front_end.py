@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Samples to log-mel frames, as the program's front end makes them (docs/model-format.md)."""
 import numpy as np
+from scipy.signal import lfilter
 
 SETTINGS = {
     "sample_rate_hz": 16000,
@@ -13,10 +14,12 @@ SETTINGS = {
     "mel_hz_min": 20,
     "mel_hz_max": 7600,
     "log_floor": 1e-6,
+    "high_pass_hz": 5,
     "feature_mean": -8.0,
     "feature_scale": 0.25,
     "frames_per_step": 4,
 }
+PRIOR = 160  # samples of silence that high_pass begins with
 RATE, WINDOW, HOP = SETTINGS["sample_rate_hz"], SETTINGS["window_samples"], SETTINGS["hop_samples"]
 
 
@@ -38,8 +41,20 @@ _filters = mel_filters().T.copy()
 _window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)).astype(np.float32)
 
 
+def high_pass(samples):
+    """a recording without the constant that electronics add: y = x − m, m = m + a (x − m), where a is 1 / (n + 160) of sample
+    n until that is less than 1 − exp(−2π f / rate)"""
+    least = -np.expm1(-2 * np.pi * SETTINGS["high_pass_hz"] / RATE)
+    soon = min(len(samples), max(0, int(np.ceil(1 / least)) - PRIOR))
+    mean = np.empty(len(samples))
+    mean[:soon] = np.cumsum(samples[:soon], dtype=np.float64) / (np.arange(soon) + PRIOR)
+    before = mean[soon - 1] if soon else 0.0
+    mean[soon:] = lfilter([least], [1, least - 1], samples[soon:].astype(np.float64), zi=[(1 - least) * before])[0]
+    return (samples - mean).astype(np.float32)
+
+
 def log_mel(samples):
-    """ln(power + log_floor) [frames][mel_bands]; frame t sees samples [160 t, 160 t + 400)"""
+    """ln(power + log_floor) [frames][mel_bands] of samples that have passed high_pass; frame t sees [160 t, 160 t + 400)"""
     if len(samples) < WINDOW:
         samples = np.pad(samples, (0, WINDOW - len(samples)))
     frames = np.lib.stride_tricks.sliding_window_view(np.asarray(samples, np.float32), WINDOW)[::HOP]

@@ -15,7 +15,7 @@ import torch
 from cached_steps import read_rows
 
 from export import read_model, write_tensors
-from front_end import RATE, log_mel, mel_filters, normalised
+from front_end import RATE, high_pass, log_mel, mel_filters, normalised
 from network import Network
 
 
@@ -48,7 +48,7 @@ def main():
     model, out, *program = sys.argv[1:]
     network = Network.from_model(*read_model(model, np.float64))
     samples = signal()
-    mel = log_mel(samples)
+    mel = log_mel(high_pass(samples))
     steps = len(mel) // 4
     x = torch.from_numpy(normalised(mel)[: steps * 4].reshape(1, steps, -1)).double()
     with torch.no_grad():

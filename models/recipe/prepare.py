@@ -33,7 +33,7 @@ from scipy.signal import resample_poly
 import warps
 from channels import CODECS, in_room, room_response, through_codec
 from conversations import Corpus
-from front_end import HOP, RATE, SETTINGS, WINDOW, log_mel
+from front_end import HOP, RATE, SETTINGS, WINDOW, high_pass, log_mel
 from progress import told
 from teacher import Teacher
 
@@ -85,7 +85,7 @@ def cut_utterances(corpus, rows, speed):
     """(voice row, samples) of every utterance"""
     up, down = SPEEDS[speed]
     for k, row in enumerate(rows):
-        x = corpus.audio(row["path"])
+        x = high_pass(corpus.audio(row["path"]))
         for start, duration in corpus.utterances[row["path"]]:
             piece = x[int(start * RATE) : int((start + duration) * RATE)]
             if len(piece) >= SHORTEST * RATE:
@@ -227,7 +227,7 @@ def make_noise(data, work):
     corpus, table, first = Corpus(data), [], 0
     with whole(os.path.join(work, "noise.u8")) as file:
         for name in told(corpus.noises, "prepare: noises"):
-            x = corpus.audio(name)
+            x = high_pass(corpus.audio(name))
             mel = log_mel(x * np.float32(0.05 / (np.sqrt((x**2).mean()) + 1e-9)))
             file.write(quantised(mel).tobytes())
             table.append((first, len(mel)))

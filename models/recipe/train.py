@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from batches import GROUP, Batches, Voices, mix
 from conversations import Corpus
 from export import write_model
-from front_end import RATE, log_mel, normalised
+from front_end import RATE, high_pass, log_mel, normalised
 from network import Network
 from prepare import training_rows
 
@@ -106,7 +106,7 @@ class Trials:
                 key = row["path" + side], float(row["start" + side]), float(row["dur" + side])
                 if key not in number:
                     number[key] = len(self.features)
-                    x = corpus.audio(key[0])[int(key[1] * RATE) : int((key[1] + key[2]) * RATE)]
+                    x = high_pass(corpus.audio(key[0]))[int(key[1] * RATE) : int((key[1] + key[2]) * RATE)]
                     mel = normalised(log_mel(x))[: 300 // GROUP * GROUP]
                     self.features.append(torch.from_numpy(mel[: len(mel) // GROUP * GROUP].reshape(-1, GROUP * mel.shape[1])))
         self.pairs = np.array([[number[r["path" + s], float(r["start" + s]), float(r["dur" + s])] for s in "12"] for r in rows])

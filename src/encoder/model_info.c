@@ -86,6 +86,8 @@ static void read_front_end(reader *from, rill_model_info *info) {
     info->log_floor = read_number(from, "log_floor", 1e-30, 1);
     info->feature_mean = read_number(from, "feature_mean", -1e6, 1e6);
     info->feature_scale = read_number(from, "feature_scale", 1e-6, 1e6);
+    if (rill_safetensors_text(from->file, "high_pass_hz"))
+        info->high_pass_hz = read_number(from, "high_pass_hz", 0, 1000);
 }
 
 static void read_network(reader *from, rill_model_info *info) {
