@@ -121,7 +121,7 @@ for signal in TERM INT; do
         "$rill" track --json --rttm-corrected said.rttm - <pipe >out 2>err 9>&- &
         tracker=$!
         for ((i = 0; i < 400; i++)); do # the file of turns is made after signals are watched
-            [ -e said.rttm ] && { [ $size = 20 ] || grep -q '"turn"' out; } && break
+            [ -e said.rttm ] && { [ $size = 20 ] || grep -q '"event": "start"' out; } && break
             sleep 0.05
         done
         kill -$signal $tracker
