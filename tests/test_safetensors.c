@@ -9,7 +9,7 @@
 /* Parsed from memory of exactly its size, so that a sanitizer sees a read past the end, after `shift` bytes.
  */
 static rill_status parse_at(file_bytes file, size_t shift, rill_safetensors *parsed, rill_error *why) {
-    unsigned char *copy = malloc(file.size + shift);
+    unsigned char *copy = calloc(1, file.size + shift);
     if (file.size) memcpy(copy + shift, file.data, file.size);
     rill_status status = rill_safetensors_parse("x.safetensors", copy + shift, file.size, parsed, why);
     free(copy);
