@@ -3,6 +3,7 @@
 # lecture_figures.sh 'NAME < BOUND'... -- PROGRAM [ARGUMENT...]: runs the program, which prints "NAME: NUMBER" lines, and
 # compares: < or >, with a number or with another name.
 set -eu
+export LC_ALL=C.UTF-8 # numbers have points
 output=$(mktemp)
 checks=$(mktemp)
 trap 'rm -f "$output" "$checks"' EXIT
