@@ -112,16 +112,17 @@ same out wanted "standard input is heard otherwise"
 
 # a pipe that falls silent: asked to end, what came is told and written, at once
 "$make_audio" talk long.wav 16000 1 60
-mkfifo pipe
-exec 9<>pipe # holds it open
 for signal in TERM INT; do
     for size in 20 150000; do
-        rm -f said.rttm
-        head -c $size long.wav >pipe &
+        rm -f said.rttm pipe
+        mkfifo pipe
+        exec 9<>pipe # holds it open
+        head -c $size long.wav >pipe 9>&- &
+        writer=$!
         "$rill" track --json --rttm-corrected said.rttm - <pipe >out 2>err 9>&- &
         tracker=$!
         for ((i = 0; i < 400; i++)); do # the file of turns is made after signals are watched
-            [ -e said.rttm ] && { [ $size = 20 ] || grep -q '"event": "start"' out; } && break
+            [ -e said.rttm ] && { [ $size = 20 ] || grep -q '"event": "start"' out; } && ! kill -0 $writer 2>/dev/null && break
             sleep 0.05
         done
         kill -$signal $tracker
