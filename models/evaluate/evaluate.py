@@ -2,13 +2,14 @@
 """Prints the model card's tables: evaluate.py DATA [--rill PROGRAM] [--model FILE] [--only PART ...]
 
 DATA holds the recordings and lists that ../../README.md names. Parts: verification, identification, conversations, made,
-returns, teacher. made needs --made FOLDER, conversations written by ../recipe/conversations.py; teacher, which is left out
+returns, conditions, teacher. made needs --made FOLDER, conversations written by ../recipe/conversations.py; teacher, which is left out
 unless asked for, what the recipe needs: verification and identification by the recipe's teacher. Brackets hold 95 %
 bootstrap intervals over speakers (pairs, identification) or recordings. Needs numpy, scipy, soundfile."""
 import argparse
 import os
 import sys
 
+import conditions
 import diarization
 import identification
 import returns
@@ -16,7 +17,7 @@ import verification
 from program import Program
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-PARTS = ("verification", "identification", "conversations", "made", "returns")
+PARTS = ("verification", "identification", "conversations", "made", "returns", "conditions")
 
 
 def main():
@@ -40,6 +41,8 @@ def main():
         diarization.report(program, chosen.made, (1.0,))
     if "returns" in chosen.only:
         returns.report(program, chosen.data)
+    if "conditions" in chosen.only:
+        conditions.report(program, chosen.data)
     if "teacher" in chosen.only:
         from as_teacher import AsTeacher
 
