@@ -2,7 +2,7 @@
 """Crops of talk, mixed from the frames that prepare.py has made.
 
 A crop is a timeline: voices take turns with pauses, overlaps and returns, all in one room or through one codec, with
-noise, babble, hiss, knocks and breaths and a microphone's curve. All is mixed as mel power, where levels and curves are
+noise, mains hum, music, babble, hiss, knocks and breaths and a microphone's curve. All is mixed as mel power, where levels and curves are
 factors and sounds add (their cross terms left out): no sample is touched. A plan says which rows of the frames are heard
 when and how loud, and is made by a process of its own; `mix` makes the crops of it, on the device that holds the frames."""
 import copy
@@ -12,13 +12,16 @@ import os
 import numpy as np
 import torch
 
+from channels import hum
 from corpora import SHARE
-from front_end import SETTINGS, normalised
+from front_end import HOP, SETTINGS, WINDOW, log_mel, normalised
 from prepare import FLOOR, STEP, VERSIONS, quantised
 
 BANDS, GROUP = SETTINGS["mel_bands"], SETTINGS["frames_per_step"]
 LOUD = float(np.exp(-1.0))  # about the mel power of a band in speech at the level prepare.py gives
 KNOCKS, KNOCKS_FRAMES = 400, 500  # recordings of what nobody says, and how long they are
+HUMS, HUM_FRAMES, HUM_SHARE = 64, 700, 0.4  # the same of tones that stand, and their share of the noises
+MUSIC_SHARE = 0.15  # of the crops have music in place of a noise
 SPEECH, NOISE, BABBLE, FAR, EVENTS, LAYERS = range(6)  # what a crop is mixed of
 AT_ONCE = 1 << 20  # frames that mix turns into power at once
 
@@ -37,7 +40,12 @@ class Voices:
         rng = np.random.default_rng(KNOCKS)
         self.knocks = len(held[0])
         held += [quantised(np.log(events(KNOCKS_FRAMES, rng) + SETTINGS["log_floor"])) for _ in range(KNOCKS)]
-        self.base, row = np.zeros((len(speeds), len(VERSIONS)), np.int64), self.knocks + KNOCKS * KNOCKS_FRAMES
+        self.hums = self.knocks + KNOCKS * KNOCKS_FRAMES
+        held += [quantised(log_mel(0.05 * hum(WINDOW + HOP * (HUM_FRAMES - 1), rng))) for _ in range(HUMS)]
+        self.music = self.hums + HUMS * HUM_FRAMES
+        held.append(np.fromfile(os.path.join(work, "music.u8"), np.uint8).reshape(-1, BANDS))
+        self.music_frames = len(held[-1])
+        self.base, row = np.zeros((len(speeds), len(VERSIONS)), np.int64), self.music + self.music_frames
         for at, speed in enumerate(speeds):
             teacher.append(np.load(os.path.join(work, f"teacher.{speed}.npy")))
             self.speech[at] = np.fromfile(os.path.join(work, f"speech.{speed}.u8"), np.uint8)
@@ -84,13 +92,20 @@ class Voices:
 
     def background(self, length, rng):
         """pieces of a noise, from somewhere in it on, and again from its beginning"""
-        first, count = self.noises[rng.integers(len(self.noises))]
+        if rng.random() < HUM_SHARE:
+            first, count = self.hums + int(rng.integers(HUMS)) * HUM_FRAMES, HUM_FRAMES
+        else:
+            first, count = self.noises[rng.integers(len(self.noises))]
         begin, at, pieces = int(rng.integers(0, count)), 0, []
         while at < length:
             take = min(int(count) - begin, length - at)
             pieces.append((at, int(first) + begin, take))
             at, begin = at + take, 0
         return pieces
+
+    def playing(self, length, rng):
+        """a piece of the music"""
+        return [(0, self.music + int(rng.integers(self.music_frames - length)), length)]
 
     def knocking(self, length, rng):
         """pieces of what nobody says"""
@@ -209,8 +224,9 @@ def crop(plan, voices, queue, steps, rng):
     frames = steps * GROUP
     plan.begin()
     turns, heard, version, hard = [], [], int(rng.choice(3, p=[0.35, 0.35, 0.3])), rng.random() ** 1.5
+    music = rng.random() < MUSIC_SHARE
     at, last = min(int(rng.exponential(40)), frames // 2) if rng.random() < 0.6 else 0, None
-    if rng.random() < 0.06:  # nearly all of it without a word
+    if rng.random() < (0.3 if music else 0.06):  # nearly all of it without a word
         at = frames - 40 - int(rng.uniform(50, 150))
     median = rng.choice([0.9, 1.6, 2.5, 4.0])
     while at < frames - 40 and (queue or turns):
@@ -234,7 +250,10 @@ def crop(plan, voices, queue, steps, rng):
         heard.append(on)
         last = voice
         at += length + (-int(min(length * 0.5, rng.uniform(10, 120))) if rng.random() < 0.25 else int(rng.exponential(35)))
-    if rng.random() < 0.35 + 0.5 * hard:
+    if music:
+        plan.add(NOISE, voices.playing(frames, rng))
+        plan.levels[-1][NOISE] = decibel(rng.uniform(-28, 2))
+    elif rng.random() < 0.35 + 0.5 * hard:
         plan.add(NOISE, voices.background(frames, rng))
         plan.levels[-1][NOISE] = decibel(-rng.uniform(22 - 20 * hard, 40))
     if rng.random() < 0.25 * hard:  # many at once
@@ -246,7 +265,7 @@ def crop(plan, voices, queue, steps, rng):
         plan.levels[-1][EVENTS] = decibel(rng.uniform(-18, 14))
     if rng.random() < 0.3 + 0.3 * hard:
         plan.hiss[-1] = decibel(np.cumsum(rng.normal(0, 0.5, BANDS)) - rng.uniform(28 - 16 * hard, 50))
-    plan.curve.append(microphone(hard, rng) * decibel(rng.uniform(-24, 10)))
+    plan.curve.append(microphone(hard, rng) * decibel(rng.uniform(-34, 12)))
     on = np.array(heard).reshape(len(turns), steps, GROUP).sum(2) >= GROUP // 2
     count = on.sum(0)
     who = np.where(count == 1, on.argmax(0), -1)

@@ -114,3 +114,17 @@ def breaths(samples, rng):
         x, at = sosfilt(band, rng.normal(0, 1, length)) * np.hanning(length), rng.integers(len(samples) - length)
         x *= 10 ** (-rng.uniform(10, 35) / 20) * loud / np.sqrt((x**2).mean())
         samples[at : at + length] += x.astype(np.float32)
+
+
+def hum(length, rng):
+    """what mains and machines leave in a recording: harmonics of 50 or 60 Hz, or one whine, over a little hiss; its mean
+    square is 1"""
+    time = np.arange(length) / RATE
+    x = rng.normal(0, 10 ** (-rng.uniform(1, 3)), length)
+    if rng.random() < 0.8:
+        lowest, tilt, highest = rng.choice([50, 60]) * (1 + rng.normal(0, 1e-3)), rng.uniform(0.02, 0.8), rng.uniform(60, 4000)
+    else:
+        lowest, tilt, highest = 100 * np.exp(rng.uniform(0, 4)), 1, 7000
+    for k in range(1, max(2, 1 + int(highest / lowest))):
+        x += np.exp(-tilt * k) * rng.gamma(1) * np.cos(2 * np.pi * (k * lowest * time + rng.random()))
+    return x / np.sqrt((x**2).mean())

@@ -11,7 +11,8 @@ the network is not trained on (corpora.py), in styles named other…. Styles: dr
 phone (one band and one microphone's curve for all, and half of them GSM); long (eleven minutes, everybody away for
 five of them); meeting (far, many overlaps, pauses); table (as at a table with a microphone in the middle: short turns and
 backchannels of unlike loudness, long silences, knocks and rustles that nobody said); headset (the same turns close by, with
-breaths, and somebody far away who is no part of it)."""
+breaths, and somebody far away who is no part of it); poor (close by, up to 30 dB too quiet, and mains hum); music (some seconds of it alone,
+then behind what is said)."""
 import argparse
 import collections
 import csv
@@ -22,8 +23,9 @@ import numpy as np
 import soundfile
 from scipy.signal import fftconvolve, resample_poly
 
-from channels import CODECS, GSM, RATE, breaths, knocks, over_telephone, through_codec
+from channels import CODECS, GSM, RATE, breaths, hum, knocks, over_telephone, through_codec
 from corpora import SHARE
+from music import piece
 from progress import told
 
 SPEEDS = {0: (1, 1), 1: (9, 10), 2: (10, 9)}
@@ -125,7 +127,7 @@ def later(made):
 def conversation(corpus, seed, voices, speakers, seconds, style):
     """samples, [(start, end, speaker)]"""
     rng, after = np.random.default_rng(seed), np.random.default_rng([seed, 1])
-    table, close = style in ("table", "headset"), style in ("dry", "phone", "long", "headset")
+    table, close = style in ("table", "headset"), style in ("dry", "phone", "long", "headset", "poor", "music")
     meeting = table or style == "meeting"
     paths = list(dict.fromkeys(path for path, _ in voices))
     speakers = min(speakers, len(set(voices)))
@@ -157,7 +159,7 @@ def conversation(corpus, seed, voices, speakers, seconds, style):
         samples[begin:end] += x[: end - begin]
         turns.append((at, at + length / RATE, f"speaker{who}"))
 
-    at, last, order, absent = rng.uniform(0.1, 1), -1, rng.permutation(speakers), []  # who is away, from, until
+    at, last, order, absent = rng.uniform(4, 12) if style == "music" else rng.uniform(0.1, 1), -1, rng.permutation(speakers), []  # who is away, from, until
     if style == "long":  # two groups: half a minute of the first, then five minutes of either, then half a minute
         first, second = order[: speakers // 2], order[speakers // 2 :]
         absent = [(k, *away) for k in first for away in ((36, 336), (636, seconds))]
@@ -205,7 +207,17 @@ def conversation(corpus, seed, voices, speakers, seconds, style):
     if style == "coded" or style == "phone" and after.random() < 0.5:
         codec = GSM if style == "phone" else CODECS[after.integers(len(CODECS))]
         samples = through_codec(samples * (0.5 / max(1e-6, abs(samples).max())), codec)
-    samples = samples * (0.5 / max(1e-6, np.percentile(abs(samples), 99.9))) * 10 ** (rng.uniform(-15, 0) / 20)
+    quieter = rng.uniform(-15, 0)
+    if style == "music":
+        loud, played = np.sqrt((samples[abs(samples) > 1e-3] ** 2).mean()), piece(after)
+        level = np.full(len(samples), 10 ** (-after.uniform(8, 25) / 20))
+        level[: int(min(begin for begin, _, _ in turns) * RATE)] = 10 ** (-after.uniform(0, 10) / 20)
+        samples = samples + loud * level * np.tile(played, len(samples) // len(played) + 1)[: len(samples)]
+    if style == "poor":
+        loud, quieter = (samples[abs(samples) > 1e-3] ** 2).mean(), quieter - after.uniform(0, 30)
+        if after.random() < 0.7:
+            samples = samples + hum(len(samples), after) * np.sqrt(loud) * 10 ** (-after.uniform(8, 35) / 20)
+    samples = samples * (0.5 / max(1e-6, np.percentile(abs(samples), 99.9))) * 10 ** (quieter / 20)
     return np.clip(samples, -1, 1).astype(np.float32), [(a, min(b, seconds), s) for a, b, s in turns if a < seconds]
 
 
@@ -229,6 +241,8 @@ TUNING = {
     "headset": (36, 2, 5, (60,)),
     "phone": (36, 2, 4, (60, 90)),
     "long": (16, 6, 6, (672,)),
+    "poor": (24, 2, 5, (60,)),
+    "music": (16, 2, 4, (60,)),
 }
 # the same with strangers, under the style's name after "other"
 STRANGE = {

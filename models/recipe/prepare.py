@@ -5,12 +5,13 @@ DATA is a folder of single-speaker recordings with manifest.tsv, segments.tsv an
 are left out, and noises and rooms that are non-commercial or without terms. Every speaker is taken at four speeds: as
 tape does, pitch and all, so that each is a further voice; beyond N = 4 with pitch and formants warped by chance (warps.py).
 Every voice is kept in three versions: dry; in a room; through a codec, half of them in a room before. What is warped goes
-through an imitated codec; with --imitate that is so of all, voice 0 being as recorded: that needs no ffmpeg and is all done
-on the device. Written to WORK:
+through an imitated codec; with --imitate that is so of all, voice 0 being as recorded: that needs no ffmpeg (nor fluidsynth, where
+music.u8 of another WORK is put) and is all done on the device. Written to WORK:
 
     frames.SPEED.VERSION.u8    [frames][80], (ln power + 14) / 0.094
     speech.SPEED.u8            [frames], 1 where the voice is heard, pauses up to 0.2 s included
     noise.u8                   [frames][80], all noises one behind the other
+    music.u8                   [frames][80], made music, likewise
     utterances.SPEED.npy       (voice, first frame, frames)
     teacher.SPEED.npy          [voices][192], how the teacher hears them
     noises.npy                 noises (first frame, frames)
@@ -30,6 +31,7 @@ import numpy as np
 import torch
 from scipy.signal import resample_poly
 
+import music
 import warps
 from channels import CODECS, in_room, room_response, through_codec
 from conversations import Corpus
@@ -42,6 +44,7 @@ VERSIONS = ["dry", "room", "codec"]
 FLOOR, STEP = -14.0, 0.094
 ROOMS = 600  # of which a warp's utterances are in
 AT_ONCE = 24_000_000  # samples of them that are warped at once
+PIECES = 72  # of music
 SHORTEST = 0.25  # seconds of an utterance below which it is left out
 
 @contextmanager
@@ -235,6 +238,16 @@ def make_noise(data, work):
     keep(path, np.array(table))
 
 
+def make_music(work):
+    path = os.path.join(work, "music.u8")
+    if os.path.exists(path):
+        return
+    rng = np.random.default_rng(31)
+    with whole(path) as file:
+        for _ in told(range(PIECES), "prepare: music"):
+            file.write(quantised(log_mel(0.05 * music.piece(rng))).tobytes())
+
+
 def check_codecs():
     try:
         listed = subprocess.run(["ffmpeg", "-nostdin", "-v", "error", "-encoders"], capture_output=True, text=True, check=True).stdout
@@ -277,6 +290,7 @@ def main():
     check_same(data, work, arguments.imitate)
     try:
         make_noise(data, work)
+        make_music(work)
         with ProcessPoolExecutor(2) as pool:
             for make in (make_speed, teach_speed):
                 list(pool.map(make, [(data, work, speed) for speed in range(speeds)]))
