@@ -22,6 +22,7 @@ LOUD = float(np.exp(-1.0))  # about the mel power of a band in speech at the lev
 KNOCKS, KNOCKS_FRAMES = 400, 500  # recordings of what nobody says, and how long they are
 HUMS, HUM_FRAMES, HUM_SHARE = 64, 700, 0.4  # the same of tones that stand, and their share of the noises
 MUSIC_SHARE = 0.15  # of the crops have music in place of a noise
+AGAIN_SHARE = 0.3  # of the crops are a second or so over and over
 SPEECH, NOISE, BABBLE, FAR, EVENTS, LAYERS = range(6)  # what a crop is mixed of
 AT_ONCE = 1 << 20  # frames that mix turns into power at once
 
@@ -161,10 +162,10 @@ def events(frames, rng):
 
 class Plan:
     """What a batch is mixed of: pieces (crop, layer, first frame, row of frames, how many, gain), and of each crop its
-    layers' levels against the speech, its hiss and its microphone's curve."""
+    layers' levels against the speech, its hiss, its microphone's curve and the order in which its steps are heard."""
 
     def __init__(self):
-        self.pieces, self.levels, self.hiss, self.curve = [], [], [], []
+        self.pieces, self.levels, self.hiss, self.curve, self.order = [], [], [], [], []
 
     def begin(self):
         self.levels.append(np.zeros(LAYERS, np.float32))
@@ -177,10 +178,10 @@ class Plan:
     def tensors(self):
         table = np.array(self.pieces, np.float64).reshape(-1, 6)  # rows fit into a double
         return [torch.from_numpy(table[:, :5].astype(np.int64)), torch.from_numpy(table[:, 5].astype(np.float32))] + [
-            torch.from_numpy(np.array(x, np.float32)) for x in (self.levels, self.hiss, self.curve)]
+            torch.from_numpy(np.array(x, np.float32)) for x in (self.levels, self.hiss, self.curve)] + [torch.from_numpy(np.array(self.order))]
 
 
-def mix(frames, steps, pieces, gain, levels, hiss, curve):
+def mix(frames, steps, pieces, gain, levels, hiss, curve, order):
     """x [crops][steps][320] of a plan's tensors and the bytes [rows][80] that it names, all on one device"""
     crops, length, device = len(levels), steps * GROUP, frames.device
     crop, layer, first, row, count = pieces.unbind(1)
@@ -207,7 +208,8 @@ def mix(frames, steps, pieces, gain, levels, hiss, curve):
     grain = torch.rand(2, len(hissing), length, BANDS, device=device).clamp(min=1e-7).log().sum(0) * -0.5
     out[hissing] += grain * (hiss * reference[:, None])[hissing][:, None]
     out *= (curve * (LOUD / reference)[:, None])[:, None]
-    return normalised(torch.log(out + SETTINGS["log_floor"])).reshape(crops, steps, GROUP * BANDS)
+    x = normalised(torch.log(out + SETTINGS["log_floor"])).reshape(crops, steps, GROUP * BANDS)
+    return x[torch.arange(crops, device=device)[:, None], order]
 
 
 def murmur(plan, layer, voices, count, least, most, length, rng):
@@ -216,6 +218,19 @@ def murmur(plan, layer, voices, count, least, most, length, rng):
     for voice in mine:
         plan.add(layer, voices.talk(voice, VERSIONS.index("room"), length, rng)[0], decibel(-rng.uniform(0, most - least)))
     plan.levels[-1][layer] = len(mine) * decibel(-rng.uniform(least, most))
+
+
+def order_of(on, rng):
+    """the order in which a crop's steps are heard, on [turns][steps]: one after the other, or a window over and over, most
+    often from where a turn begins: as a short segment is, whose embedding is asked for"""
+    steps = on.shape[1]
+    order = np.arange(steps)
+    if rng.random() >= AGAIN_SHARE:
+        return order
+    length = int(np.clip(25 * np.exp(rng.normal(0, 0.5)), 12, steps // 2))
+    begins = np.nonzero(np.diff(on, axis=1, prepend=False) & on)[1]
+    at = begins[rng.integers(len(begins))] - rng.integers(6) if len(begins) and rng.random() < 0.7 else rng.integers(steps - length)
+    return min(max(at, 0), steps - length) + order % length
 
 
 def crop(plan, voices, queue, steps, rng):
@@ -267,6 +282,8 @@ def crop(plan, voices, queue, steps, rng):
         plan.hiss[-1] = decibel(np.cumsum(rng.normal(0, 0.5, BANDS)) - rng.uniform(28 - 16 * hard, 50))
     plan.curve.append(microphone(hard, rng) * decibel(rng.uniform(-34, 12)))
     on = np.array(heard).reshape(len(turns), steps, GROUP).sum(2) >= GROUP // 2
+    plan.order.append(order_of(on, rng))
+    on = on[:, plan.order[-1]]
     count = on.sum(0)
     who = np.where(count == 1, on.argmax(0), -1)
     age = np.take_along_axis(np.cumsum(on, 1), np.maximum(who, 0)[None], 0)[0] * (GROUP * 0.01)

@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from batches import GROUP, Batches, Voices, mix
 from conversations import Corpus
-from export import write_model
+from export import read_model, write_model
 from front_end import RATE, high_pass, log_mel, normalised
 from network import Network
 from prepare import training_rows
@@ -144,6 +144,8 @@ def main():
     parser.add_argument("--minutes", type=float, default=math.inf, help="of training at most: the rate falls, and it ends, by then or by --steps")
     parser.add_argument("--crops", type=int, default=32)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
+    parser.add_argument("--begin", help="a model file whose network is trained on, whatever its shape; with a lower --peak")
+    parser.add_argument("--peak", type=float, default=PEAK, help="highest rate of learning (%(default)s)")
     parser.add_argument("--dim", type=int, default=192, help="of the network, a multiple of 32, the dimension of its heads")
     parser.add_argument("--layers", type=int, default=5)
     parser.add_argument("--wide", type=int, default=448, help="units of a feed-forward layer")
@@ -154,7 +156,7 @@ def main():
     parser.add_argument("--compile", action="store_true", help="with torch.compile: a fifth faster, wants a C++ compiler")
     parser.add_argument("--without", nargs="*", default=[], help="corpora left out, to be tested on")
     arguments = parser.parse_args()
-    for name in ("steps", "minutes", "crops", "dim", "layers", "wide", "threads", "workers"):
+    for name in ("steps", "minutes", "crops", "peak", "dim", "layers", "wide", "threads", "workers"):
         if not getattr(arguments, name) > 0:
             parser.error(f"--{name} is above 0")
     torch.set_num_threads(arguments.threads)
@@ -162,7 +164,10 @@ def main():
     rows = training_rows(Corpus(arguments.data))
     device, trials = arguments.device, Trials(arguments.data)
     voices = Voices(arguments.frames or arguments.work, rows, arguments.without, device)
-    network = Network(dim=arguments.dim, layers=arguments.layers, wide=arguments.wide).to(device)
+    if arguments.begin:
+        network = Network.from_model(*read_model(arguments.begin)).to(device)
+    else:
+        network = Network(dim=arguments.dim, layers=arguments.layers, wide=arguments.wide).to(device)
     losses = Losses(voices.teacher, voices.trust).to(device)
     parameters = list(network.parameters()) + list(losses.parameters())
     decayed = [p for p in parameters if p.dim() > 1]
@@ -199,7 +204,7 @@ def main():
         waited += time.time() - before
         heard, truth = ([t.to(device) for t in some] for some in (heard, truth))
         x = heard[0] if len(heard) == 1 else mix(voices.frames, CROP_STEPS, *heard)
-        rate = PEAK * min(1, (step + 1) / WARM) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-6
+        rate = arguments.peak * min(1, (step + 1) / WARM) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-6
         for group in optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(device, torch.bfloat16):
