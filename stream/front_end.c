@@ -17,6 +17,7 @@
 #define LARGEST_FFT 65536u /* also keeps the counters of a state in 32 bits */
 #define LARGEST_HOP 1048576u
 #define PRIOR       160 /* samples of silence that the high pass begins with */
+#define LONGEST     1e9 /* samples that the high pass takes to settle */
 #define LOUDEST     8.0 /* of a sample, as the high pass sees it: a wild one is soon forgotten */
 
 typedef struct span {
@@ -27,6 +28,7 @@ struct rill_front_end {
     size_t window_samples, hop_samples, fft_size, bins, mel_bands;
     float log_floor, feature_mean, feature_scale;
     double high_pass; /* share of a sample in the constant that is taken off; 0: none is */
+    uint32_t settled; /* samples that count for more than that */
     kiss_fft_cfg fourier;
     float *window;      /* [window_samples] */
     float *mel_filters; /* [mel_bands][bins] */
@@ -37,7 +39,7 @@ struct rill_front_end {
 typedef struct stream_state {
     uint32_t filled;      /* samples of the next frame that are there */
     uint32_t skip;        /* samples to pass over before it, when the hop exceeds the window */
-    uint32_t heard;       /* samples that the high pass has heard, until it takes each for the same share */
+    uint32_t heard;       /* samples that the high pass has heard, until all count alike */
     uint32_t constant[2]; /* a double, at a float's alignment: what the high pass takes off */
     float samples[];
 } stream_state;
@@ -141,6 +143,8 @@ rill_status rill_front_end_create_from(const rill_front_end_parameters *paramete
     made->feature_mean = (float)parameters->feature_mean;
     made->feature_scale = (float)parameters->feature_scale;
     made->high_pass = -expm1(-2 * pi * parameters->high_pass_hz / parameters->sample_rate_hz);
+    if (made->high_pass > 0)
+        made->settled = (uint32_t)fmin(fmax(ceil(1 / made->high_pass) - PRIOR, 0), LONGEST);
     fill_window(made);
     fill_mel_filters(made, parameters);
     *front_end = made;
@@ -252,11 +256,8 @@ static void take_constant_off(const rill_front_end *front_end, stream_state *str
     memcpy(&constant, stream->constant, sizeof constant);
     for (size_t n = 0; n < count; n++) {
         if (isfinite(x[n])) {
-            double share = 1.0 / (stream->heard + PRIOR);
-            if (share > front_end->high_pass)
-                stream->heard++;
-            else
-                share = front_end->high_pass;
+            double share = front_end->high_pass;
+            if (stream->heard < front_end->settled) share = 1.0 / (stream->heard++ + PRIOR);
             constant += share * (fmax(-LOUDEST, fmin(x[n], LOUDEST)) - constant);
             if (fabs(constant) < 1e-30) constant = 0; /* far below it sums are slow */
         }
