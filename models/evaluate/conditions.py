@@ -12,7 +12,7 @@ from bootstrap import table
 from diarization import COLLAR, conversations
 from tables import read_table
 
-NO_SPEECH = ("music", "noise")  # kinds of aug.tsv
+NO_SPEECH = ("music", "noise", "babble")  # kinds of aug.tsv; babble, many voices at once, is a noise by its name
 
 
 def level(decibels):
@@ -62,13 +62,11 @@ def report(program, data):
         heads = [f"{group}: {what}" for group in groups for what in ("DER", "missed", "false alarm", "confusion")]
         if rows:
             table("By poorer equipment: error rate, %, as first told, latency 1 s", ["recordings", *heads], rows)
-    rows = []
-    for kind in NO_SPEECH:
-        said = length = 0.0
-        for row in read_table(os.path.join(data, "aug.tsv"), "path", "kind", "duration"):
-            if row["kind"] == kind and float(row["duration"]) >= 5:
-                turns = program.track(os.path.join(data, row["path"]))[0]
-                said, length = said + sum(end - start for start, end, _ in turns), length + float(row["duration"])
-        if length:
-            rows.append([kind, f"{length:.0f}", f"{100 * said / length:.1f}"])
+    seconds = {kind: np.zeros(2) for kind in NO_SPEECH}
+    for row in read_table(os.path.join(data, "aug.tsv"), "path", "kind", "duration"):
+        kind = "babble" if row["kind"] == "noise" and "babble" in row["path"] else row["kind"]
+        if kind in seconds and float(row["duration"]) >= 5:
+            turns = program.track(os.path.join(data, row["path"]))[0]
+            seconds[kind] += sum(end - start for start, end, _ in turns), float(row["duration"])
+    rows = [[kind, f"{length:.0f}", f"{100 * said / length:.1f}"] for kind, (said, length) in seconds.items() if length]
     table("What nobody says", ["recordings", "seconds", "told as speech, %"], rows)
