@@ -79,10 +79,11 @@ static bool print_lines(const rill_model_info *info, const struct chain *chain) 
     printf("licence       %s\n", *licence ? licence : "(not told)");
     printf("fingerprint   %s\n", info->fingerprint);
     printf("front end     %u Hz; windows of %zu samples every %zu, FFT of %zu, %zu mel bands from %.0f to "
-           "%.0f Hz\n",
+           "%.0f Hz",
            info->sample_rate_hz, info->window_samples, info->hop_samples, info->fft_size, info->mel_bands,
            info->mel_hz_min, info->mel_hz_max);
-    printf("network       %zu layers, width %zu, %zu heads, feed-forward %zu, convolution over %zu steps, "
+    if (info->high_pass_hz > 0) printf(", high pass from %g Hz", info->high_pass_hz);
+    printf("\nnetwork       %zu layers, width %zu, %zu heads, feed-forward %zu, convolution over %zu steps, "
            "embedding %zu\n",
            info->layers, info->model_dim, info->heads, info->feed_forward_dim, info->convolution_kernel,
            info->embedding_dim);
