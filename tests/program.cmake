@@ -18,6 +18,7 @@ foreach(name usage input output resume rate latency speakers embed eval display 
   rill_add_program_test(${name})
 endforeach()
 set_property(TEST program_bench APPEND PROPERTY ENVIRONMENT "RILL_SANITIZE=${RILL_SANITIZE}")
+set_property(TEST program_bench PROPERTY TIMEOUT 600) # 140 s under ThreadSanitizer where nothing else runs
 rill_add_program_test(live RUN_SERIAL ON)
 # A copy of a recording at another rate tells the same turns: needs recordings of voices.
 if(NOT RILL_SANITIZE)
