@@ -23,7 +23,7 @@ DRUMS = 9  # the channel that has them
 def composed(rng):
     """notes (first tick, ticks, channel, key, loudness), instruments {channel: program}, quarter notes a minute"""
     quarters, scale, lowest = rng.uniform(60, 170), SCALES[rng.integers(len(SCALES))], int(rng.integers(38, 50))
-    bars, notes, at = int(np.ceil(SECONDS * quarters / 240)) + 1, [], 0
+    bars, notes = int(np.ceil(SECONDS * quarters / 240)) + 1, []
     parts = rng.random(4) < (0.75, 0.6, 0.7, 0.55)  # chords, bass, melody, drums
     if not parts[:3].any():
         parts[rng.integers(3)] = True
