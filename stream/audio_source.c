@@ -65,16 +65,21 @@ static ssize_t read_some(rill_audio_source *source, void *bytes, size_t count, i
     return got;
 }
 
-/* Reads on until the head has size bytes; false when there are fewer. */
-static bool fetch_head(rill_audio_source *source, size_t size) {
-    if (size > source->head_size && !grow_head(source, size)) return false;
-    while (source->head_size < size) {
-        const ssize_t got = read_some(source, source->head + source->head_size, size - source->head_size,
+/* Reads on until the head has least bytes, and as many up to most as come with them; false when there are
+ * fewer. */
+static bool fetch_head_to(rill_audio_source *source, size_t least, size_t most) {
+    if (most > source->head_size && !grow_head(source, most)) return false;
+    while (source->head_size < least) {
+        const ssize_t got = read_some(source, source->head + source->head_size, most - source->head_size,
                                       (int64_t)source->head_size);
         if (got <= 0) return false;
         source->head_size += (size_t)got;
     }
     return true;
+}
+
+static bool fetch_head(rill_audio_source *source, size_t size) {
+    return fetch_head_to(source, size, size);
 }
 
 size_t rill_audio_source_read(rill_audio_source *source, void *bytes, size_t count) {
@@ -84,15 +89,19 @@ size_t rill_audio_source_read(rill_audio_source *source, void *bytes, size_t cou
         memset(out, 0, count); /* libmpg123 looks for a tag at the end first, and wants to read something */
         return count;
     }
-    if (source->keeping && source->position + (int64_t)count - (int64_t)source->head_size <= LARGEST_SKIP)
-        fetch_head(source, (size_t)source->position + count);
+    const int64_t kept_to = (int64_t)source->head_size;
+    if (source->keeping && source->position + (int64_t)count - kept_to <= LARGEST_SKIP &&
+        (source->position <= kept_to || !source->samples_at)) /* samples are not waited for to see beyond */
+        fetch_head_to(source, (size_t)source->position + (source->in_pieces ? 1 : count),
+                      (size_t)source->position + count);
     if (source->position < (int64_t)source->head_size) {
         const size_t kept = source->head_size - (size_t)source->position;
         done = count < kept ? count : kept;
         memcpy(out, source->head + source->position, done);
         source->position += (int64_t)done;
     }
-    while (done < count && !source->keeping && (source->seekable || source->position == source->fetched)) {
+    while (done < count && !(source->in_pieces && done) && !source->keeping &&
+           (source->seekable || source->position == source->fetched)) {
         const ssize_t got = read_some(source, out + done, count - done, source->position);
         if (got <= 0) break;
         done += (size_t)got;
@@ -105,8 +114,46 @@ void rill_audio_source_keep_no_more(rill_audio_source *source) {
     source->keeping = false;
 }
 
-static uint32_t number_at(const unsigned char *bytes) {
+static uint32_t little_endian(const unsigned char *bytes) {
     return bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+static uint32_t big_endian(const unsigned char *bytes) {
+    return bytes[3] | (uint32_t)bytes[2] << 8 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[0] << 24;
+}
+
+/* Formats of chunks (Microsoft, Multimedia Programming Interface, 1991; EBU Tech 3306; Apple, AIFF, 1989). */
+typedef struct chunked_format {
+    const char *container, *kind;      /* the first bytes, and those from 8 on */
+    const char *description, *samples; /* chunks */
+    uint32_t (*number)(const unsigned char *bytes);
+} chunked_format;
+
+static const chunked_format formats[] = {{"RIFF", "WAVE", "fmt ", "data", little_endian},
+                                         {"RF64", "WAVE", "fmt ", "data", little_endian},
+                                         {"FORM", "AIF", "COMM", "SSND", big_endian}};
+enum { WAV, FORMATS = sizeof formats / sizeof *formats };
+
+/* The one the source begins like, or NULL. */
+static const chunked_format *format_of(rill_audio_source *source) {
+    for (size_t i = 0; i < FORMATS && fetch_head(source, 12); i++)
+        if (memcmp(source->head, formats[i].container, 4) == 0 &&
+            memcmp(source->head + 8, formats[i].kind, strlen(formats[i].kind)) == 0)
+            return &formats[i];
+    return NULL;
+}
+
+/* Walks the chunks to that of the samples. Returns where it begins, *description where they are described;
+ * 0 for what does not come. */
+static size_t find_samples(rill_audio_source *source, const chunked_format *format, size_t *description) {
+    *description = 0;
+    for (size_t chunk = 12; chunk < LARGEST_HEAD - 10 && fetch_head(source, chunk + 10);) {
+        const uint32_t length = format->number(source->head + chunk + 4);
+        if (memcmp(source->head + chunk, format->description, 4) == 0) *description = chunk;
+        if (memcmp(source->head + chunk, format->samples, 4) == 0) return chunk;
+        chunk += 8 + (size_t)length + length % 2;
+    }
+    return 0;
 }
 
 /* libsndfile takes a data length of 0 in a RIFF of 8 bytes for "up to the end". */
@@ -122,26 +169,18 @@ static bool stores_samples(uint16_t format) {
     return format == 1 || format == 3 || format == 6 || format == 7 || format == 0xFFFE;
 }
 
-/* Walks the chunks of a WAV to its data (Microsoft, Multimedia Programming Interface, 1991). A header that
- * does not know the length is corrected. */
-static wav_length settle_wav_length(rill_audio_source *source) {
-    if (!fetch_head(source, 12) || memcmp(source->head, "RIFF", 4) || memcmp(source->head + 8, "WAVE", 4))
-        return NO_WAV;
-    wav_length told = LENGTH_OF_BLOCKS;
-    for (size_t chunk = 12; chunk < LARGEST_HEAD - 10 && fetch_head(source, chunk + 10);) {
-        const uint32_t length = number_at(source->head + chunk + 4);
-        if (memcmp(source->head + chunk, "fmt ", 4) == 0 &&
-            stores_samples((uint16_t)(source->head[chunk + 8] | source->head[chunk + 9] << 8)))
-            told = LENGTH_TOLD;
-        if (memcmp(source->head + chunk, "data", 4) == 0) {
-            const bool short_of_it = source->size - (int64_t)chunk - 8 < length;
-            if (length != 0 && (length < SHORTEST_UNKNOWN || (source->seekable && !short_of_it))) return told;
-            correct_length(source, chunk);
-            return LENGTH_UNKNOWN;
-        }
-        chunk += 8 + (size_t)length + length % 2;
-    }
-    return told;
+/* Of a WAV whose chunks "fmt " and "data" begin there. A header that does not know the length is corrected.
+ */
+static wav_length settle_wav_length(rill_audio_source *source, size_t description, size_t data) {
+    const unsigned char *code = source->head + description + 8;
+    const wav_length told =
+        description && stores_samples((uint16_t)(code[0] | code[1] << 8)) ? LENGTH_TOLD : LENGTH_OF_BLOCKS;
+    if (!data) return told;
+    const uint32_t length = little_endian(source->head + data + 4);
+    const bool short_of_it = source->size - (int64_t)data - 8 < length;
+    if (length != 0 && (length < SHORTEST_UNKNOWN || (source->seekable && !short_of_it))) return told;
+    correct_length(source, data);
+    return LENGTH_UNKNOWN;
 }
 
 static bool is_mpeg(rill_audio_source *source) {
@@ -150,10 +189,10 @@ static bool is_mpeg(rill_audio_source *source) {
 }
 
 static bool can_be_read_from_begin_to_end(rill_audio_source *source) {
-    static const char formats[][5] = {"RIFF", "RF64", "FORM", ".snd", "fLaC"};
+    static const char beginnings[][5] = {"RIFF", "RF64", "FORM", ".snd", "fLaC"};
     if (!fetch_head(source, 4)) return false;
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        if (memcmp(source->head, formats[i], strlen(formats[i])) == 0) return true;
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
+        if (memcmp(source->head, beginnings[i], strlen(beginnings[i])) == 0) return true;
     return is_mpeg(source);
 }
 
@@ -163,8 +202,14 @@ static bool can_be_read_from_begin_to_end(rill_audio_source *source) {
  * for FLAC, which tells it anyway and needs the size to seek. */
 static void settle_size(rill_audio_source *source) {
     if (!fetch_head(source, 4)) return;
-    const wav_length wav = settle_wav_length(source);
-    if (source->seekable && memcmp(source->head, "fLaC", 4) == 0) return;
+    const chunked_format *format = format_of(source);
+    size_t description = 0;
+    const size_t samples = format ? find_samples(source, format, &description) : 0;
+    if (description) source->samples_at = (int64_t)samples;
+    const wav_length wav = format == &formats[WAV] ? settle_wav_length(source, description, samples) : NO_WAV;
+    const bool flac = memcmp(source->head, "fLaC", 4) == 0;
+    if (source->seekable && flac) return;
+    source->in_pieces = flac; /* minutes of silence fit into the bytes that libFLAC asks for */
     if (wav == LENGTH_TOLD || (wav == NO_WAV && can_be_read_from_begin_to_end(source)))
         source->size = is_mpeg(source) ? ENDLESS_MPEG : RILL_AUDIO_SOURCE_ENDLESS;
 }

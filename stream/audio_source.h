@@ -17,9 +17,11 @@ typedef struct rill_audio_source {
     int descriptor;
     bool seekable;
     bool keeping;        /* of a pipe: what is read is kept, so that a reader of headers may go back */
+    bool in_pieces;      /* of a pipe, for a reader that is content with a part of what it asks for */
     int64_t size;        /* bytes */
     int64_t position;    /* of the reader */
     int64_t fetched;     /* bytes taken from the descriptor, if a pipe */
+    int64_t samples_at;  /* where a format of chunks has them, all of its description before; 0: not known */
     unsigned char *head; /* the first bytes, as they were or as corrected */
     size_t head_size, head_capacity;
     int error;                 /* errno of a read that failed, or 0; ECANCELED: stopped */
@@ -35,8 +37,8 @@ rill_status rill_audio_source_open(const char *path, bool (*stop)(void *asked), 
                                    rill_audio_source *source, rill_error *why);
 void rill_audio_source_close(rill_audio_source *source);
 
-/* From position on; returns how many bytes, fewer only at the end, on an error, or on a pipe at a place that
- * is not kept and has not come yet. */
+/* From position on; returns how many bytes, fewer only at the end, on an error, in pieces, or on a pipe at a
+ * place that is not kept and has not come yet. */
 size_t rill_audio_source_read(rill_audio_source *source, void *bytes, size_t count);
 
 /* The header is read: from now on a pipe is read once. */
