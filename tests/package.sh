@@ -25,19 +25,23 @@ if CMAKE_PREFIX_PATH=$prefix/usr cmake -S "$prefix" -B "$prefix/refused" -G Ninj
 fi
 
 export PKG_CONFIG_PATH="$prefix/usr/lib/pkgconfig"
+compile() { # OUTPUT SOURCE PKG-CONFIG'S WORDS: a path may hold blanks, which pkg-config escapes for a shell
+    output=$1
+    input=$2
+    words=$3
+    shift 3
+    eval "cc -std=c11 -Wall -Wextra -Wpedantic -Werror \"\$@\" \"\$input\" -o \"\$output\" $words"
+}
+# Our own libraries static: a folder that has no others comes first.
+mkdir "$prefix/static"
+cp "$prefix"/usr/lib/librill*.a "$prefix/static"
 for package in rill rill_learning rill_encoder rill_stream; do
     [ -e "$PKG_CONFIG_PATH/$package.pc" ] || continue
-    uses=$(echo "$package" | sed 's/^rill_/-DUSES_/; s/^rill$//')
-    # shellcheck disable=SC2046 # the flags are words
-    cc -std=c11 -Wall -Wextra -Wpedantic -Werror $uses "$source/tests/package/consumer.c" -o "$prefix/by_$package" \
-        $(pkg-config --cflags --libs "$package")
+    uses=$(echo "$package" | sed 's/^rill_/-DUSES_/; s/^rill$/-DUSES_nothing/')
+    compile "$prefix/by_$package" "$source/tests/package/consumer.c" "$(pkg-config --cflags --libs "$package")" "$uses"
     LD_LIBRARY_PATH=$prefix/usr/lib "$prefix/by_$package" >/dev/null
-    # our own libraries static, what they need shared: libsndfile's own static needs are not installed
-    ours=$(pkg-config --libs-only-l rill $package | tr ' ' '\n' | grep -e '^-lrill' || :)
-    theirs=$(for one in rill rill_encoder $package; do pkg-config --print-requires-private "$one" | sed 's/ .*//'; done | sort -u)
-    cc -std=c11 $uses "$source/tests/package/consumer.c" -o "$prefix/static_$package" $(pkg-config --cflags "$package") \
-        -L"$prefix/usr/lib" -Wl,-Bstatic -Wl,--start-group $ours -Wl,--end-group -Wl,-Bdynamic \
-        $([ -z "$theirs" ] || pkg-config --libs $theirs) -lm
+    compile "$prefix/static_$package" "$source/tests/package/consumer.c" \
+        "$(pkg-config --static --cflags --libs "$package")" "$uses" -L"$prefix/static"
     LD_LIBRARY_PATH="" "$prefix/static_$package" >/dev/null
 done
 # The example of README.md, made whole.
@@ -49,9 +53,7 @@ if [ -e "$PKG_CONFIG_PATH/rill_stream.pc" ]; then
         printf 'rill_listener_close(listener); rill_model_close(model); return 0; }\n'
     } >"$prefix/readme.c"
     grep -q rill_listener_push "$prefix/readme.c"
-    # shellcheck disable=SC2046
-    cc -std=c11 -Wall -Wextra -Wpedantic -Werror "$prefix/readme.c" -o "$prefix/readme" \
-        $(pkg-config --cflags --libs rill_stream)
+    compile "$prefix/readme" "$prefix/readme.c" "$(pkg-config --cflags --libs rill_stream)"
     (cd "$source" && LD_LIBRARY_PATH=$prefix/usr/lib "$prefix/readme")
 fi
 echo "installed, found and linked"
