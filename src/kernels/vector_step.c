@@ -17,13 +17,17 @@ typedef struct step_rows {
     const float *decay; /* of row d at decay + d · decay_stride */
     size_t decay_stride;
     float *output;
+    bool unfused;        /* see step_row */
     bool first, last;    /* the outputs begin at 0; they are finished by their head's factor */
     const float *factor; /* [heads] */
     size_t next_S, next_query, next_key, next_decay, next_output; /* from a head to the next */
 } step_rows;
 
-INLINE void step_row(size_t columns, bool decayed, bool update, size_t width, float *S, const float *key,
-                     const float *query, const float *decay, const vector *value, vector *out) {
+/* Where sums have ports of their own, an FMA that reads its addend from a register takes the place of a store
+ * (Zen 5): `unfused`, outputs are summed from products. */
+INLINE void step_row(size_t columns, bool decayed, bool update, bool unfused, size_t width, float *S,
+                     const float *key, const float *query, const float *decay, const vector *value,
+                     vector *out) {
     const vector k = splat_at(key), q = splat_at(query), g = decayed ? splat_at(decay) : splat(1);
     UNROLL
     for (size_t c = 0; c < columns; c++) {
@@ -31,16 +35,16 @@ INLINE void step_row(size_t columns, bool decayed, bool update, size_t width, fl
         vector s = load_up_to(S + c * lanes, width);
         if (decayed) s *= g;
         s += product_of(k, value[c]);
-        out[c] += q * s;
+        out[c] += unfused ? product_of(q, s) : q * s;
         if (update) store_up_to(S + c * lanes, width, s);
     }
 }
 
 /* `columns` vectors from column m on of one head; one alone may be `width` values wide. `sets` rows add to
  * outputs of their own, for a sum waits for its last FMA. */
-INLINE void step_columns(size_t columns, size_t sets, bool decayed, bool update, const step_rows *b,
-                         size_t width, float *S, const float *query, const float *key, const float *decay,
-                         const float *values, float factor, float *output) {
+INLINE void step_columns(size_t columns, size_t sets, bool decayed, bool update, bool unfused,
+                         const step_rows *b, size_t width, float *S, const float *query, const float *key,
+                         const float *decay, const float *values, float factor, float *output) {
     vector value[step_tile], out[step_tile];
     UNROLL
     for (size_t c = 0; c < columns; c++) value[c] = load_up_to(values + c * lanes, width);
@@ -52,10 +56,10 @@ INLINE void step_columns(size_t columns, size_t sets, bool decayed, bool update,
          left -= sets, key += sets, query += sets, S += sets * stride, decay += sets * decay_stride)
         UNROLL
     for (size_t i = 0; i < sets; i++)
-        step_row(columns, decayed, update, width, S + i * stride, key + i, query + i,
+        step_row(columns, decayed, update, unfused, width, S + i * stride, key + i, query + i,
                  decay + i * decay_stride, value, out + i * columns);
     for (; left > 0; left--, key++, query++, S += stride, decay += decay_stride)
-        step_row(columns, decayed, update, width, S, key, query, decay, value, out);
+        step_row(columns, decayed, update, unfused, width, S, key, query, decay, value, out);
     UNROLL
     for (size_t i = 1; i < sets; i++) UNROLL
     for (size_t c = 0; c < columns; c++) out[c] += out[i * columns + c];
@@ -74,11 +78,11 @@ INLINE const step_rows *read_again(const step_rows *b) {
     return b;
 }
 
-INLINE void step_columns_of_heads(size_t columns, size_t sets, bool decayed, bool update, const step_rows *b,
-                                  size_t m, size_t width) {
+INLINE void step_columns_of_heads(size_t columns, size_t sets, bool decayed, bool update, bool unfused,
+                                  const step_rows *b, size_t m, size_t width) {
     for (size_t i = 0; i < b->heads; i++) {
         b = read_again(b);
-        step_columns(columns, sets, decayed, update, b, width, b->S + i * b->next_S + m,
+        step_columns(columns, sets, decayed, update, unfused, b, width, b->S + i * b->next_S + m,
                      b->query + i * b->next_query, b->key + i * b->next_key, b->decay + i * b->next_decay,
                      b->value + i * b->stride + m, b->factor[i], b->output + i * b->next_output + m);
     }
@@ -86,29 +90,31 @@ INLINE void step_columns_of_heads(size_t columns, size_t sets, bool decayed, boo
 
 /* Functions of their own, where the rows of a tile have all registers. */
 typedef void columns_step(const step_rows *b, size_t m, size_t width);
-#define STEP(name, columns, sets, decayed, update)                                                           \
+#define STEP(name, columns, sets, decayed, update, unfused)                                                  \
     static __attribute__((noinline)) void name(const step_rows *b, size_t m, size_t width) {                 \
-        step_columns_of_heads(columns, sets, decayed, update, b, m,                                          \
+        step_columns_of_heads(columns, sets, decayed, update, unfused, b, m,                                 \
                               (sets) > 1 || (columns) > 1 ? lanes : width);                                  \
     }
 #define STEPS(name, columns, sets)                                                                           \
-    STEP(read_##name, columns, sets, false, false)                                                           \
-    STEP(read_decayed_##name, columns, sets, true, false)                                                    \
-    STEP(take_##name, columns, sets, false, true)                                                            \
-    STEP(take_decayed_##name, columns, sets, true, true)                                                     \
+    STEP(read_##name, columns, sets, false, false, false)                                                    \
+    STEP(read_decayed_##name, columns, sets, true, false, false)                                             \
+    STEP(take_##name, columns, sets, false, true, false)                                                     \
+    STEP(take_decayed_##name, columns, sets, true, true, false)                                              \
     static columns_step *const step_##name[2][2] = {{read_##name, read_decayed_##name},                      \
                                                     {take_##name, take_decayed_##name}};
 STEPS(whole, step_tile, 1)
 STEPS(half, step_tile / 2, 1)
 STEPS(quarter, step_tile / 4, 2)
 STEPS(vector, 1, 1)
+STEP(take_unfused_whole, step_tile, 1, false, true, true)
 #undef STEPS
 #undef STEP
 
 static void step_all_columns(bool decayed, bool update, const step_rows *b) {
     size_t m = 0;
     for (; m + step_tile * lanes <= b->stride; m += step_tile * lanes)
-        step_whole[update][decayed](b, m, lanes);
+        (lanes == 16 && b->unfused && update && !decayed ? take_unfused_whole
+                                                         : step_whole[update][decayed])(b, m, lanes);
     for (; m + step_tile / 2 * lanes <= b->stride; m += step_tile / 2 * lanes)
         step_half[update][decayed](b, m, lanes);
     for (; m + step_tile / 4 * lanes <= b->stride; m += step_tile / 4 * lanes)
@@ -193,7 +199,7 @@ static factors_step *const step_factors[2][3] = {
 /* Rows from `row` on of heads from `head` on, and one query head of each group, the last of which leaves the
  * states behind. */
 static void take_rows(const all_heads *all, size_t step, size_t group, size_t head, size_t heads, size_t row,
-                      size_t rows, step_batch *batch) {
+                      size_t rows, bool unfused, step_batch *batch) {
     const rill_heads_sequence *sequence = all->sequence;
     const bool decayed = sequence->log_decay, per_key = decayed && sequence->decay_per_key;
     one_head first;
@@ -209,6 +215,7 @@ static void take_rows(const all_heads *all, size_t step, size_t group, size_t he
                          .decay = batch->decay,
                          .decay_stride = per_key,
                          .output = first.output,
+                         .unfused = unfused,
                          .first = row == 0,
                          .last = row + rows == all->key_dim,
                          .factor = batch->factor,
@@ -224,8 +231,8 @@ static void take_rows(const all_heads *all, size_t step, size_t group, size_t he
     step_all_columns(decayed, first.update, &b);
 }
 
-static void recurrent(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
-                      const rill_heads_sequence *sequence) {
+static void take_all_heads(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
+                           bool unfused, const rill_heads_sequence *sequence) {
     const all_heads all = {key_dim, value_dim, S, z, epsilon, scale, sequence};
     step_batch batch;
     size_t most_rows = sequence->decay_per_key ? batch_floats : key_dim;
@@ -238,7 +245,19 @@ static void recurrent(size_t key_dim, size_t value_dim, float *S, float *z, floa
             for (size_t group = 0; group < sequence->query_group; group++)
                 for (size_t row = 0, rows; row < key_dim; row += rows) {
                     rows = key_dim - row < most_rows ? key_dim - row : most_rows;
-                    take_rows(&all, step, group, head, heads, row, rows, &batch);
+                    take_rows(&all, step, group, head, heads, row, rows, unfused, &batch);
                 }
         }
 }
+
+static void recurrent(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
+                      const rill_heads_sequence *sequence) {
+    take_all_heads(key_dim, value_dim, S, z, epsilon, scale, false, sequence);
+}
+
+#ifdef __AVX512F__
+static void unfused_recurrent(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon,
+                              float scale, const rill_heads_sequence *sequence) {
+    take_all_heads(key_dim, value_dim, S, z, epsilon, scale, true, sequence);
+}
+#endif
