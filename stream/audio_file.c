@@ -36,7 +36,7 @@ static sf_count_t source_size(void *source) {
 static sf_count_t seek_source(sf_count_t offset, int whence, void *user) {
     rill_audio_source *source = user;
     const int64_t from = whence == SEEK_CUR ? source->position : whence == SEEK_END ? source->size : 0;
-    if (offset < -from || offset > RILL_AUDIO_SOURCE_ENDLESS) return -1;
+    if (offset < -from || offset > RILL_AUDIO_SOURCE_ENDLESS - from) return -1;
     return source->position = from + offset;
 }
 
@@ -128,6 +128,15 @@ uint64_t rill_audio_file_length(const rill_audio_file *file) {
     return file->length;
 }
 
+/* libmpg123 tells the terminal of every frame that is damaged. */
+static sf_count_t read_frames(rill_audio_file *file, size_t count) {
+    const bool prints = (file->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG;
+    const int kept = prints ? rill_standard_error_put_aside() : -1;
+    const sf_count_t got = sf_readf_float(file->sound, file->interleaved, (sf_count_t)count);
+    rill_standard_error_put_back(kept);
+    return got;
+}
+
 /* Nothing more comes: was that the end? */
 static rill_status how_it_ended(const rill_audio_file *file, rill_error *why) {
     const double seconds = (double)file->position / file->info.samplerate;
@@ -151,7 +160,7 @@ rill_status rill_audio_file_read(rill_audio_file *file, size_t capacity, float *
     size_t done = 0;
     while (done < capacity) {
         const size_t wanted = capacity - done < file->block ? capacity - done : file->block;
-        const sf_count_t got = sf_readf_float(file->sound, file->interleaved, (sf_count_t)wanted);
+        const sf_count_t got = read_frames(file, wanted);
         if (got <= 0) break;
         rill_keep_mono((size_t)got, (size_t)file->info.channels, file->channel, file->interleaved,
                        samples + done);

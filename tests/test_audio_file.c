@@ -383,6 +383,31 @@ Test(audio_file, survives_damage) {
     free(tone);
 }
 
+/* What a library below has to say of damage is told by us, or not at all. */
+Test(audio_file, leaves_standard_error_to_the_program) {
+    float *tone = tones(1);
+    size_t size;
+    write_file(SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 16000, 1, tone, FRAMES);
+    unsigned char *bytes = read_bytes(&size);
+    random_seed(7);
+    for (size_t i = size / 3; i < size / 2; i++) bytes[i] = (unsigned char)random_below(256);
+    write_bytes(bytes, size);
+    FILE *said = tmpfile();
+    fflush(stderr);
+    const int kept = dup(STDERR_FILENO);
+    dup2(fileno(said), STDERR_FILENO);
+    heard got = hear(file_name, 0);
+    fflush(stderr);
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    cr_assert_eq(got.opened, RILL_OK, "%s", got.why.message);
+    cr_assert_eq(lseek(fileno(said), 0, SEEK_END), 0, "something was printed");
+    fclose(said);
+    free(got.samples);
+    free(bytes);
+    free(tone);
+}
+
 Test(audio_file, seeks_in_files_and_not_in_pipes) {
     float *tone = tones(2), samples[100];
     const int formats[] = {SF_FORMAT_WAV | SF_FORMAT_PCM_16, SF_FORMAT_FLAC | SF_FORMAT_PCM_16};

@@ -22,7 +22,7 @@ typedef struct rill_audio_file rill_audio_file;
  * is copied to a temporary file without a name first. channel: 1 … or RILL_CHANNEL_MIX. RILL_NOT_FOUND,
  * RILL_IO_ERROR, RILL_BAD_FORMAT and RILL_UNSUPPORTED (with what libsndfile says and the remedy),
  * RILL_BAD_ARGUMENT for a channel that is not there. Standard error is put aside while a file is opened,
- * for the whole process: a library below prints there. */
+ * and while an MP3 is read, for the whole process: a library below prints there. */
 RILL_API rill_status rill_audio_file_open(const char *path, unsigned channel, rill_audio_file **file,
                                           rill_error *why);
 /* The same, for a program that must not wait for a silent pipe for ever: stop(asked) is called before every
@@ -43,7 +43,7 @@ RILL_API uint64_t rill_audio_file_length(const rill_audio_file *file);
 /* Reads up to capacity samples; *count receives how many, 0 at the end. Floats come as they are, NaN and
  * values beyond ±1 too; integers in [−1, 1). RILL_BAD_FORMAT with *count 0 when the file breaks off or is
  * damaged, RILL_IO_ERROR when it cannot be read on: the samples before have been given. What the format
- * itself mends or cannot tell (Ogg, a WAV of ADPCM) ends early without a word. */
+ * itself mends or cannot tell (Ogg, W64, a WAV of ADPCM) ends early without a word. */
 RILL_API rill_status rill_audio_file_read(rill_audio_file *file, size_t capacity, float *samples,
                                           size_t *count, rill_error *why);
 /* Continues at a sample counted from the start. RILL_UNSUPPORTED on a pipe. */
