@@ -142,6 +142,25 @@ for signal in TERM INT; do
 done
 exec 9>&-
 
+# under nohup a terminal that is closed ends nothing
+rm -f pipe
+mkfifo pipe
+(trap '' HUP; exec "$rill" track --json - <pipe >out 2>err) &
+tracker=$!
+exec 9>pipe
+head -c 150000 good.wav >&9
+for ((i = 0; i < 400; i++)); do
+    grep -q '"event": "start"' out && break
+    sleep 0.05
+done
+kill -HUP $tracker
+tail -c +150001 good.wav >&9
+exec 9>&-
+code=0
+wait $tracker || code=$?
+sane 0 $code "track under nohup"
+seconds_are 6
+
 # models
 run 1 model missing.safetensors
 said 'missing\.safetensors'

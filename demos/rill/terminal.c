@@ -48,7 +48,9 @@ static void handle(int signal_number, void (*handler)(int), int flags) {
 void stop_watch(void) {
     handle(SIGINT, on_stop, 0);
     handle(SIGTERM, on_stop, 0);
-    handle(SIGHUP, on_stop, 0);
+    struct sigaction inherited;
+    const bool nohup = sigaction(SIGHUP, NULL, &inherited) == 0 && inherited.sa_handler == SIG_IGN;
+    if (!nohup) handle(SIGHUP, on_stop, 0);
 }
 
 bool stop_requested(void) {

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* SIGINT, SIGTERM and SIGHUP from now on only set what stop_requested returns; a second one ends
- * the program at once. */
+/* SIGINT, SIGTERM and SIGHUP, unless nohup has that one ignored, from now on only set what stop_requested
+ * returns; a second one ends the program at once. */
 void stop_watch(void);
 bool stop_requested(void);
 
