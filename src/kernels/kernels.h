@@ -194,6 +194,9 @@ RILL_API const rill_kernels *rill_kernels_get(void);
  * past the end. */
 RILL_API const rill_kernels *rill_kernels_at(size_t index, bool *runs_here);
 
+/* Bytes of a core's second-level cache. */
+size_t rill_second_level_size(void);
+
 /* Puts a table that runs here in the place of the chosen one, for measurements: while no other thread is in
  * the library. */
 void rill_kernels_use(const rill_kernels *table);
