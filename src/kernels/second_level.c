@@ -12,7 +12,7 @@ static size_t size = 2 << 20; /* where nothing tells */
 #ifdef RILL_HAS_CPUID
 /* Asked when the library is loaded: in a virtual machine an answer takes as long as many steps. */
 __attribute__((constructor)) static void ask_for_size(void) {
-    enum { caches = 0x80000006 }; /* of AMD's and Intel's: KiB in the upper half of ECX */
+    const unsigned caches = 0x80000006; /* of AMD's and Intel's: KiB in the upper half of ECX */
     unsigned a, b, c = 0, d;
     if (__get_cpuid(caches, &a, &b, &c, &d) && c >> 16 > 0) size = (size_t)(c >> 16) << 10;
 }
