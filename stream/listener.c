@@ -60,7 +60,8 @@ static rill_status enroll(rill_listener *listener, const rill_speakers *speakers
         if (!rill_tracker_enroll(listener->voices, rill_listener_tracker(listener), voice.name,
                                  voice.embedding, voice.seconds))
             return rill_fail(why, RILL_BAD_ARGUMENT,
-                             "%s: %zu speakers are enrolled, but only %zu can be told apart at once",
+                             "%s: %zu speakers are enrolled, but only %zu can be told apart at once: take a "
+                             "smaller speaker file, or none",
                              voice.name, rill_speakers_count(speakers), listener->settings.max_speakers);
     }
     return RILL_OK;
