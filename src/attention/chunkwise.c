@@ -30,7 +30,7 @@ static void by_chunks(const rill_attention_shape *shape, float *S, float *z, con
 /* So many steps that two blocks of rows, the one at work and the next, stay within a second-level cache. */
 static size_t block_steps(const rill_attention_shape *shape) {
     size_t row = (shape->heads + shape->query_heads) * (shape->key_dim + shape->value_dim);
-    size_t steps = rill_block_steps, least = 16, most_floats = 65536;
+    size_t steps = rill_block_steps, least = rill_kernels_get()->wide_block_steps, most_floats = 65536;
     while (steps > least && steps * row > most_floats) steps /= 2;
     return steps;
 }

@@ -183,6 +183,9 @@ typedef struct rill_kernels {
     /* The same, several steps for one pass over S, as chunk does. */
     size_t (*delta_chunk)(size_t key_dim, size_t value_dim, float *S, float scale,
                           const rill_heads_sequence *sequence);
+
+    /* So many steps at a time are enough for both, where a head has more than 64 keys or values. */
+    size_t wide_block_steps;
 } rill_kernels;
 
 /* The table in use: what this CPU does best, or RILL_KERNELS=name when the CPU can run it (an unknown name,

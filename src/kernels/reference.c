@@ -313,4 +313,5 @@ const rill_kernels rill_kernels_reference = {
     .chunk = chunk,
     .delta_recurrent = delta,
     .delta_chunk = delta_chunk,
+    .wide_block_steps = 16,
 };

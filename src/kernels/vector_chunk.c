@@ -276,8 +276,8 @@ static bool take_block(const one_head *head, step_block *b, even_fetch *fetch) {
     return true;
 }
 
-static size_t chunk(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
-                    const rill_heads_sequence *sequence) {
+INLINE size_t chunk_by(size_t wide_steps, size_t key_dim, size_t value_dim, float *S, float *z, float epsilon,
+                       float scale, const rill_heads_sequence *sequence) {
     const all_heads all = {key_dim, value_dim, S, z, epsilon, scale, sequence};
     step_block b;
     even_fetch fetch;
@@ -286,7 +286,7 @@ static size_t chunk(size_t key_dim, size_t value_dim, float *S, float *z, float 
             for (size_t group = 0; group < sequence->query_group; group++) {
                 one_head one;
                 choose_head(&all, head, group, done, &one);
-                if (group == 0) begin_block(&one, sequence->length - done, &b);
+                if (group == 0) begin_block(&one, sequence->length - done, wide_steps, &b);
                 plan_fetch(&all, head, group, done, b.steps, &fetch.rows);
                 fetch.due = 0;
                 fetch.share = share_of(&fetch.rows, &one);
@@ -294,3 +294,15 @@ static size_t chunk(size_t key_dim, size_t value_dim, float *S, float *z, float 
             }
     return sequence->heads * sequence->length;
 }
+
+static size_t chunk(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
+                    const rill_heads_sequence *sequence) {
+    return chunk_by(block_steps / 2, key_dim, value_dim, S, z, epsilon, scale, sequence);
+}
+
+#ifdef __AVX512F__
+static size_t long_chunk(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
+                         const rill_heads_sequence *sequence) {
+    return chunk_by(long_block_steps, key_dim, value_dim, S, z, epsilon, scale, sequence);
+}
+#endif
