@@ -189,7 +189,19 @@ said 'broken\.rttm'
 run 1 track --reference broken.rttm good.wav
 
 # control characters of a file's name never reach the terminal
-printf x >"$(printf 'evil\033[2J.wav')"
-run 1 track "$(printf 'evil\033[2J.wav')"
-! grep -q "$(printf '\033')" err || fail "a control character came through"
+evil=$(printf 'evil\033[2J.wav')
+clean() { ! grep -q "$(printf '\033')" out err || fail "a control character came through"; }
+mkdir more
+cp good.wav "$evil"
+printf x >"more/$evil"
+run 1 track "more/$evil"
+clean
+run 2 track --rttm turns.rttm "$evil" "more/$evil"
+clean
+run 2 track --rttm "$evil" "$evil"
+clean
+run 2 listen "$evil"
+clean
+run 0 bench stream --seconds 1 "$evil"
+clean
 finish

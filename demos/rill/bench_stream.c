@@ -21,6 +21,7 @@
 #include "json_line.h"
 #include "message.h"
 #include "options.h"
+#include "text.h"
 
 enum { BLOCKS_A_SECOND = 100 };
 
@@ -200,8 +201,10 @@ static const char *const columns[] = {"bench",
 
 static void print_lines(const json_t *row) {
     const double factor = json_member(row, "real_time_factor");
-    printf("audio              %.1f s of %s, kernels %s\n", json_member(row, "audio_seconds"),
-           json_member_text(row, "audio"), json_member_text(row, "kernels"));
+    char audio[1024];
+    text_clean(audio, sizeof audio, json_member_text(row, "audio"));
+    printf("audio              %.1f s of %s, kernels %s\n", json_member(row, "audio_seconds"), audio,
+           json_member_text(row, "kernels"));
     printf("real-time factor   %.4f: an hour in %.0f s, %.0f streams a core\n", factor, 3600 * factor,
            json_member(row, "streams_a_core"));
     printf("push of 10 ms      p50 %.3f  p99 %.3f  p99.9 %.3f  max %.3f ms\n",

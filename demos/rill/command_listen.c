@@ -56,7 +56,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
             argp_error(state, "--record and the turns cannot be one file");
         break;
     case ARGP_KEY_ARG:
-        argp_error(state, "listen takes no file; rill track %s does", text);
+        options_refuse(state, "listen takes no file; rill track %s does", text);
         break;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -55,7 +55,7 @@ static void check_outputs(struct argp_state *state, const struct arguments *argu
         bool read = options_same_file(outputs[i], arguments->reference);
         for (size_t k = 0; k < shared->count && !read; k++)
             read = options_same_file(outputs[i], shared->words[k]);
-        if (read) argp_error(state, "%s is read: it cannot be written as well", outputs[i]);
+        if (read) options_refuse(state, "%s is read: it cannot be written as well", outputs[i]);
     }
     if (options_same_file(arguments->save_state, shared->rttm) ||
         options_same_file(arguments->save_state, shared->rttm_corrected))
@@ -84,8 +84,8 @@ static void check_ids(struct argp_state *state, const struct options *shared) {
     qsort(named, shared->count, sizeof *named, by_id);
     for (size_t i = 1; i < shared->count; i++)
         if (!by_id(&named[i - 1], &named[i]))
-            argp_error(state, "%s and %s are both called \"%s\" in RTTM: track them one by one",
-                       named[i - 1].path, named[i].path, named[i].id);
+            options_refuse(state, "%s and %s are both called \"%s\" in RTTM: track them one by one",
+                           named[i - 1].path, named[i].path, named[i].id);
     free(named);
 }
 

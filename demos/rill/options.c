@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <rill/stream/tracker.h>
 
 #include "command.h"
+#include "text.h"
 
 enum option_key {
     KEY_JSON = 0x100,
@@ -28,6 +30,16 @@ enum option_key {
 
 struct options options_defaults(void) {
     return (struct options){.latency = NAN, .threshold = NAN, .channel = RILL_CHANNEL_MIX};
+}
+
+void options_refuse(struct argp_state *state, const char *format, ...) {
+    char raw[2048], clean[3 * sizeof raw];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(raw, sizeof raw, format, arguments);
+    va_end(arguments);
+    text_clean(clean, sizeof clean, raw);
+    argp_error(state, "%s", clean);
 }
 
 double options_number(struct argp_state *state, const char *option, const char *text, double least,

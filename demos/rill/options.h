@@ -36,6 +36,9 @@ void options_parse(const struct argp *argp, int count, char **arguments, void *i
 /* For ARGP_KEY_INIT: every child of a command writes to shared. */
 void options_share(struct argp_state *state, const struct argp_child *children, struct options *shared);
 
+/* argp_error with a name of a file in it, which a terminal might obey. */
+void options_refuse(struct argp_state *state, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 /* A number within least … greatest; ends the program through argp_error otherwise. */
 double options_number(struct argp_state *state, const char *option, const char *text, double least,
                       double greatest);
