@@ -10,7 +10,8 @@
 enum {
     delta_tile = many_registers ? 8 : 4, /* vectors of S at a time: as many of u, and of outputs */
     delta_step_heads = 4,                /* that are prepared at a time */
-    fetched_floats = 4096 /* of a head that is fetched while another is there: half a first-level cache */
+    fetched_floats = 4096, /* of a head that is fetched while another is there: half a first-level cache */
+    fetched_share = 4      /* of its rows, one in so many by the first pass */
 };
 
 /* Some heads of the state in one step, and one query head of each. */
@@ -44,7 +45,7 @@ INLINE void delta_read(size_t columns, size_t sets, bool fetches, size_t rows, s
         UNROLL
         for (size_t c = 0; c < columns; c++) {
             const float *at = S + i * stride + c * lanes;
-            if (fetches && i % 2 == 0) __builtin_prefetch(at + next, 1);
+            if (fetches && i == 0 && rows % fetched_share == 0) __builtin_prefetch(at + next, 1);
             if (columns > 4) __builtin_prefetch(at + fetch_ahead, 1);
             const vector s = apart(load_up_to(at, width));
             erased[i * columns + c] += k * s;
@@ -65,9 +66,9 @@ INLINE void delta_read(size_t columns, size_t sets, bool fetches, size_t rows, s
     }
 }
 
-/* S = g S + k ωᵀ, from the last row to the first; of the next head, every row is fetched, or every second
- * one, 0: none. */
-INLINE void delta_write(size_t columns, bool decayed, size_t fetches, size_t rows, size_t stride,
+/* S = g S + k ωᵀ, from the last row to the first. `fetches` the next head's rows, or those that the first
+ * pass has left. */
+INLINE void delta_write(size_t columns, bool decayed, bool fetches, bool left, size_t rows, size_t stride,
                         size_t width, float *S, const float *key, const float *decay, size_t decay_stride,
                         const vector *omega) {
     const float *next = S + rows * stride;
@@ -75,7 +76,7 @@ INLINE void delta_write(size_t columns, bool decayed, size_t fetches, size_t row
     UNROLL_FOUR
     for (size_t d = rows; d-- > 0;) {
         S -= stride;
-        if (fetches > 0 && d % fetches == 0) UNROLL
+        if (fetches && !(left && d % fetched_share == 0)) UNROLL
         for (size_t c = 0; c < columns; c++) __builtin_prefetch(next + c * lanes, 1);
         next += stride;
         const vector k = splat_at(key + d), g = decayed ? splat_at(decay + d * decay_stride) : splat(1);
@@ -93,7 +94,7 @@ INLINE void delta_columns_of_heads(size_t columns, size_t sets, bool decayed, co
         const size_t rows = b->rows, stride = b->stride;
         float *S = b->S + i * rows * stride + m;
         vector omega[delta_tile], read[delta_tile];
-        const bool both = sets > 1; /* passes fetch, every second row each */
+        const bool both = sets > 1; /* passes fetch */
         const bool fetches = columns == 4 && i < b->fetches;
         delta_read(columns, sets, fetches && both, rows, stride, width, S, b->erase + i * b->next_erase,
                    b->query + i * b->next_query, omega, read);
@@ -108,7 +109,7 @@ INLINE void delta_columns_of_heads(size_t columns, size_t sets, bool decayed, co
             store_up_to(output + c * lanes, width, splat(b->scale) * read[c]);
         }
         if (b->update)
-            delta_write(columns, decayed, fetches ? 1 + both : 0, rows, stride, width, S, b->key + i * rows,
+            delta_write(columns, decayed, fetches, both, rows, stride, width, S, b->key + i * rows,
                         b->decay + i * b->next_decay, b->decay_stride, omega);
     }
 }
