@@ -48,7 +48,8 @@ RILL_API rill_status rill_steady_check(const rill_attention_shape *shape, rill_e
  * value_dim') + 64, these two rounded up to multiples of 16. */
 RILL_API size_t rill_steady_size(const rill_attention_shape *shape);
 
-/* The empty history, in the caller's memory of rill_steady_size bytes, aligned for float. */
+/* The empty history, in the caller's memory of rill_steady_size bytes, aligned for float; to 64 bytes is
+ * fastest. */
 RILL_API void rill_steady_init(const rill_attention_shape *shape, void *steady);
 
 /* Forgets everything: the same as init. */
