@@ -152,6 +152,12 @@ static rill_status how_it_ended(const rill_audio_file *file, rill_error *why) {
     if (sf_error(file->sound) != SF_ERR_NO_ERROR)
         return rill_fail(why, RILL_BAD_FORMAT, "%s: is damaged at %.1f s: %s", file->name, seconds,
                          sf_strerror(file->sound));
+    if ((format == SF_FORMAT_OGG || format == SF_FORMAT_MPEG || format == SF_FORMAT_FLAC) && seconds >= 1 &&
+        rill_audio_source_goes_on(&file->source, (int64_t)((double)file->source.position / seconds)))
+        return rill_fail(why, RILL_BAD_FORMAT,
+                         "%s: another recording follows at %.1f s, which is not heard; make one of them: "
+                         "ffmpeg -i %s out.wav",
+                         file->name, seconds, file->path);
     return RILL_OK;
 }
 

@@ -183,9 +183,12 @@ static wav_length settle_wav_length(rill_audio_source *source, size_t descriptio
     return LENGTH_UNKNOWN;
 }
 
+static bool begins_mpeg(const unsigned char bytes[4]) {
+    return memcmp(bytes, "ID3", 3) == 0 || (bytes[0] == 0xFF && bytes[1] >= 0xE0);
+}
+
 static bool is_mpeg(rill_audio_source *source) {
-    return fetch_head(source, 4) &&
-           (memcmp(source->head, "ID3", 3) == 0 || (source->head[0] == 0xFF && source->head[1] >= 0xE0));
+    return fetch_head(source, 4) && begins_mpeg(source->head);
 }
 
 static bool can_be_read_from_begin_to_end(rill_audio_source *source) {
@@ -281,6 +284,28 @@ rill_status rill_audio_source_open(const char *path, bool (*stop)(void *asked), 
     else
         rill_audio_source_close(source);
     return status;
+}
+
+static bool contains(const unsigned char *bytes, ssize_t count, const char *part, size_t size) {
+    for (ssize_t i = 0; i + (ssize_t)size <= count; i++)
+        if (memcmp(bytes + i, part, size) == 0) return true;
+    return false;
+}
+
+bool rill_audio_source_goes_on(const rill_audio_source *source, int64_t least) {
+    enum { AROUND = 1 << 15, FIRST_PAGES = 4096 };
+    struct stat about;
+    unsigned char bytes[2 * AROUND];
+    if (!source->seekable || fstat(source->descriptor, &about) != 0 ||
+        about.st_size - source->position < least || source->head_size < 4)
+        return false;
+    const bool ogg = memcmp(source->head, "OggS", 4) == 0, flac = memcmp(source->head, "fLaC", 4) == 0;
+    int64_t from = source->position;
+    if (ogg || flac) from = from > AROUND + FIRST_PAGES ? from - AROUND : FIRST_PAGES;
+    const ssize_t got = pread(source->descriptor, bytes, sizeof bytes, (off_t)from);
+    if (ogg) return contains(bytes, got, "OggS\0\2", 6); /* the first page of a stream */
+    if (flac) return contains(bytes, got, "fLaC", 4);
+    return got >= 4 && begins_mpeg(bytes);
 }
 
 void rill_audio_source_close(rill_audio_source *source) {

@@ -49,6 +49,13 @@ static float *tones(int channels) {
     return samples;
 }
 
+static float *white_noise(void) {
+    float *samples = malloc(FRAMES * sizeof *samples);
+    random_seed(5);
+    for (size_t i = 0; i < FRAMES; i++) samples[i] = (float)random_below(65536) / 65536 - 0.5f;
+    return samples;
+}
+
 static void write_file(int format, int rate, int channels, const float *samples, size_t frames) {
     SF_INFO info = {.samplerate = rate, .channels = channels, .format = format};
     SNDFILE *sound = sf_open(file_name, SFM_WRITE, &info);
@@ -295,6 +302,40 @@ Test(audio_file, says_where_a_recording_breaks_off_after_giving_what_is_there) {
     free(tone);
 }
 
+/* Two recordings in one file: all is heard, or it is said that it is not. */
+Test(audio_file, loses_nothing_of_recordings_joined_by_cat_without_a_word) {
+    const struct {
+        const char *name;
+        int format;
+    } kinds[] = {{"mp3", SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III},
+                 {"ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS},
+                 {"flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16}};
+    float *noise = white_noise(); /* that no codec makes smaller than what it reads ahead */
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        size_t size;
+        write_file(kinds[k].format, 16000, 1, noise, FRAMES);
+        heard one = hear(file_name, 0);
+        cr_assert(one.opened == RILL_OK && one.ended == RILL_OK, "%s: %s", kinds[k].name, one.why.message);
+        unsigned char *bytes = read_bytes(&size), *twice = malloc(2 * size);
+        memcpy(twice, bytes, size);
+        memcpy(twice + size, bytes, size);
+        write_bytes(twice, 2 * size);
+        heard two = hear(file_name, 0);
+        cr_assert_eq(two.opened, RILL_OK, "%s", two.why.message);
+        cr_assert_geq(two.count, FRAMES);
+        if (two.count < 2 * FRAMES) {
+            cr_assert_eq(two.ended, RILL_BAD_FORMAT, "%s: %zu samples", kinds[k].name, two.count);
+            cr_assert_not_null(strstr(two.why.message, "another recording follows at 1.9 s"), "%s",
+                               two.why.message);
+        }
+        free(one.samples);
+        free(two.samples);
+        free(bytes);
+        free(twice);
+    }
+    free(noise);
+}
+
 Test(audio_file, refuses_what_is_no_recording_and_says_what_to_do) {
     const struct {
         const char *bytes;
@@ -480,8 +521,7 @@ Test(audio_file, hears_a_pipe_as_it_comes, .timeout = 30) {
     free(tone);
     write_streamed_wav(UINT32_MAX, UINT32_MAX, FRAMES);
     hear_half("wav of unknown length");
-    float *noise = malloc(FRAMES * sizeof *noise);
-    for (size_t i = 0; i < FRAMES; i++) noise[i] = (float)random_below(65536) / 65536 - 0.5f;
+    float *noise = white_noise();
     write_file(SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 16000, 1, noise, FRAMES);
     hear_half("flac");
     free(noise);
