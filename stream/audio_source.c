@@ -191,6 +191,20 @@ static bool is_mpeg(rill_audio_source *source) {
     return fetch_head(source, 4) && begins_mpeg(source->head);
 }
 
+/* Has a tagger put an ID3 before something else than an MP3 or a FLAC? libsndfile then takes the tag for
+ * samples. (ID3 tag version 2.4.0, 3.1: four times 7 bits of length) */
+static bool is_wrongly_tagged(rill_audio_source *source) {
+    if (!fetch_head(source, 10) || memcmp(source->head, "ID3", 3) != 0) return false;
+    size_t size = 0;
+    for (size_t i = 6; i < 10; i++) size = size << 7 | (source->head[i] & 0x7F);
+    size += source->head[5] & 0x10 ? 20 : 10;
+    static const char misread[][5] = {"RIFF", "RF64", "FORM", ".snd"};
+    if (size + 4 > LARGEST_HEAD || !fetch_head(source, size + 4)) return false;
+    for (size_t i = 0; i < sizeof misread / sizeof *misread; i++)
+        if (memcmp(source->head + size, misread[i], 4) == 0) return true;
+    return false;
+}
+
 static bool can_be_read_from_begin_to_end(rill_audio_source *source) {
     static const char beginnings[][5] = {"RIFF", "RF64", "FORM", ".snd", "fLaC"};
     if (!fetch_head(source, 4)) return false;
@@ -277,6 +291,11 @@ rill_status rill_audio_source_open(const char *path, bool (*stop)(void *asked), 
     if (status == RILL_OK && !fetch_head(source, 1))
         status = source->error ? rill_fail(why, RILL_IO_ERROR, "%s: %s", name, strerror(source->error))
                                : rill_fail(why, RILL_BAD_FORMAT, "%s: is empty", name);
+    if (status == RILL_OK && is_wrongly_tagged(source))
+        status = rill_fail(why, RILL_UNSUPPORTED,
+                           "%s: an ID3 tag stands where the recording should begin; leave it out: "
+                           "ffmpeg -i %s out.wav",
+                           name, path);
     if (status == RILL_OK && !source->seekable && !can_be_read_from_begin_to_end(source))
         status = spool(name, source, why);
     if (status == RILL_OK)

@@ -355,6 +355,7 @@ Test(audio_file, refuses_what_is_no_recording_and_says_what_to_do) {
         {"RIFF\0\0\0\0WAVEdata\0\0\0\0abcd", 24, RILL_BAD_FORMAT, ""},
         {"fLaC\0\0\0\x22", 8, RILL_BAD_FORMAT, ""},
         {"ID3\4\0\0\x7f\x7f\x7f\x7f", 10, RILL_BAD_FORMAT, ""},
+        {"ID3\3\0\0\0\0\0\4tag!RIFF\0\0\0\0WAVE", 26, RILL_UNSUPPORTED, "ffmpeg"},
         {"\xff\xfb\x90", 3, RILL_BAD_FORMAT, ""},
         {"OggS\0\2", 6, RILL_BAD_FORMAT, ""},
         {"x", 1, RILL_BAD_FORMAT, ""},
