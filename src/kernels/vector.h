@@ -119,6 +119,12 @@ INLINE vector apart(vector v) {
     return v;
 }
 
+/* An address from which the compiler counts, instead of keeping each it comes to. */
+INLINE const float *in_a_register(const float *at) {
+    __asm__("" : "+r"(at));
+    return at;
+}
+
 /* a · b, not fused. Where a store and an FMA of whole registers share a port (Zen 5), a product and a sum for
  * each store are faster. */
 INLINE vector product_of(vector a, vector b) {

@@ -5,6 +5,7 @@
 
 enum {
     step_tile = many_registers ? 8 : 4, /* vectors of S at a time: as many of values, and of outputs */
+    rows_ahead = fetch_ahead / (step_tile * lanes), /* of this tile, however many there are beside it */
     batch_heads = 16,
     batch_floats = 2048 /* heads, and decays, that are prepared at a time */
 };
@@ -25,13 +26,14 @@ typedef struct step_rows {
 
 /* Where sums have ports of their own, an FMA that reads its addend from a register takes the place of a store
  * (Zen 5): `unfused`, outputs are summed from products. */
-INLINE void step_row(size_t columns, bool decayed, bool update, bool unfused, size_t width, float *S,
-                     const float *key, const float *query, const float *decay, const vector *value,
+INLINE void step_row(size_t columns, bool decayed, bool update, bool unfused, size_t stride, size_t width,
+                     float *S, const float *key, const float *query, const float *decay, const vector *value,
                      vector *out) {
     const vector k = splat_at(key), q = splat_at(query), g = decayed ? splat_at(decay) : splat(1);
+    const float *ahead = decayed ? S + fetch_ahead : in_a_register(S + rows_ahead * stride);
     UNROLL
     for (size_t c = 0; c < columns; c++) {
-        if (columns > 4) __builtin_prefetch(S + c * lanes + fetch_ahead, 1);
+        if (columns > 4) __builtin_prefetch(ahead + c * lanes, 1);
         vector s = load_up_to(S + c * lanes, width);
         if (decayed) s *= g;
         s += product_of(k, value[c]);
@@ -56,10 +58,10 @@ INLINE void step_columns(size_t columns, size_t sets, bool decayed, bool update,
          left -= sets, key += sets, query += sets, S += sets * stride, decay += sets * decay_stride)
         UNROLL
     for (size_t i = 0; i < sets; i++)
-        step_row(columns, decayed, update, unfused, width, S + i * stride, key + i, query + i,
+        step_row(columns, decayed, update, unfused, stride, width, S + i * stride, key + i, query + i,
                  decay + i * decay_stride, value, out + i * columns);
     for (; left > 0; left--, key++, query++, S += stride, decay += decay_stride)
-        step_row(columns, decayed, update, unfused, width, S, key, query, decay, value, out);
+        step_row(columns, decayed, update, unfused, stride, width, S, key, query, decay, value, out);
     UNROLL
     for (size_t i = 1; i < sets; i++) UNROLL
     for (size_t c = 0; c < columns; c++) out[c] += out[i * columns + c];
@@ -90,23 +92,22 @@ INLINE void step_columns_of_heads(size_t columns, size_t sets, bool decayed, boo
 
 /* Functions of their own, where the rows of a tile have all registers. */
 typedef void columns_step(const step_rows *b, size_t m, size_t width);
-#define STEP(name, columns, sets, decayed, update, unfused)                                                  \
+#define STEP(name, columns, sets, whole, decayed, update, unfused)                                           \
     static __attribute__((noinline)) void name(const step_rows *b, size_t m, size_t width) {                 \
-        step_columns_of_heads(columns, sets, decayed, update, unfused, b, m,                                 \
-                              (sets) > 1 || (columns) > 1 ? lanes : width);                                  \
+        step_columns_of_heads(columns, sets, decayed, update, unfused, b, m, whole ? lanes : width);         \
     }
-#define STEPS(name, columns, sets)                                                                           \
-    STEP(read_##name, columns, sets, false, false, false)                                                    \
-    STEP(read_decayed_##name, columns, sets, true, false, false)                                             \
-    STEP(take_##name, columns, sets, false, true, false)                                                     \
-    STEP(take_decayed_##name, columns, sets, true, true, false)                                              \
+#define STEPS(name, columns, sets, whole)                                                                    \
+    STEP(read_##name, columns, sets, whole, false, false, false)                                             \
+    STEP(read_decayed_##name, columns, sets, whole, true, false, false)                                      \
+    STEP(take_##name, columns, sets, whole, false, true, false)                                              \
+    STEP(take_decayed_##name, columns, sets, whole, true, true, false)                                       \
     static columns_step *const step_##name[2][2] = {{read_##name, read_decayed_##name},                      \
                                                     {take_##name, take_decayed_##name}};
-STEPS(whole, step_tile, 1)
-STEPS(half, step_tile / 2, 1)
-STEPS(quarter, step_tile / 4, 2)
-STEPS(vector, 1, 1)
-STEP(take_unfused_whole, step_tile, 1, false, true, true)
+STEPS(whole, step_tile, 1, true)
+STEPS(half, step_tile / 2, 1, true)
+STEPS(quarter, step_tile / 4, 2, true)
+STEPS(vector, 1, 2, false)
+STEP(take_unfused_whole, step_tile, 1, true, false, true, true)
 #undef STEPS
 #undef STEP
 
