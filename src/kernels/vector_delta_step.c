@@ -128,7 +128,7 @@ typedef void columns_delta(const delta_step *b, size_t head, size_t end, size_t 
 STEPS(whole, delta_tile, 1)
 STEPS(four, 4, delta_tile / 4)
 STEPS(two, 2, delta_tile / 2)
-STEPS(vector, 1, 1)
+STEPS(vector, 1, 2)
 #undef STEPS
 #undef STEP
 
