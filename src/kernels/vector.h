@@ -62,14 +62,23 @@ INLINE void store_quad(float *to, quad v) {
     *(unaligned_quad *)to = v;
 }
 
-/* the first count < lanes values, zeros after them */
+/* the first count < lanes values, zeros after them. A load waits until a store before it is in the cache that
+ * touches it only in part, if by nothing but masked values, as where rows of 8 or 4 values lie side by side:
+ * those have registers of their size. */
 #ifdef __AVX512F__
 INLINE vector load_part(const float *from, size_t count) {
+    if (count == 8) return (vector)_mm512_zextps256_ps512(_mm256_loadu_ps(from));
+    if (count == 4) return (vector)_mm512_zextps128_ps512(_mm_loadu_ps(from));
     return (vector)_mm512_maskz_loadu_ps((__mmask16)((1u << count) - 1), from);
 }
 
 INLINE void store_part(float *to, size_t count, vector from) {
-    _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)from);
+    if (count == 8)
+        _mm256_storeu_ps(to, _mm512_castps512_ps256((__m512)from));
+    else if (count == 4)
+        _mm_storeu_ps(to, _mm512_castps512_ps128((__m512)from));
+    else
+        _mm512_mask_storeu_ps(to, (__mmask16)((1u << count) - 1), (__m512)from);
 }
 #else
 static inline vector load_part(const float *from, size_t count) {
