@@ -35,9 +35,15 @@ static size_t block_steps(const rill_attention_shape *shape) {
     return steps;
 }
 
+/* Up to so many steps, preparing a block costs more than a pass over the state for each of them. */
+enum { FEW_STEPS = 3 };
+
 void rill_attention_chunkwise(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
                               float *output) {
-    if (rill_delta_by_kernel(shape))
+    const bool by_kernel = rill_rule_erases(shape->rule) ? rill_delta_by_kernel(shape) : !sequence->bonus;
+    if (by_kernel && sequence->length <= FEW_STEPS)
+        rill_attention_recurrent(shape, state, sequence, output);
+    else if (rill_delta_by_kernel(shape))
         rill_sequence_walk_looking(shape, state, sequence, output, block_steps(shape), replace);
     else if (rill_rule_erases(shape->rule) || sequence->bonus)
         rill_sequence_walk(shape, state, sequence, output, rill_block_steps, false, by_chunks, NULL);
