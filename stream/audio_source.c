@@ -183,6 +183,15 @@ static wav_length settle_wav_length(rill_audio_source *source, size_t descriptio
     return LENGTH_UNKNOWN;
 }
 
+/* A length that cannot be known, of a Sun AU, is 2³² − 1 (Sun, The Au audio file format); of
+ * another as large libsndfile reads nothing. */
+static void settle_au_length(rill_audio_source *source) {
+    if (!fetch_head(source, 12) || memcmp(source->head, ".snd", 4) != 0) return;
+    const uint32_t begin = big_endian(source->head + 4), length = big_endian(source->head + 8);
+    const bool short_of_it = source->size - (int64_t)begin < length;
+    if (length >= SHORTEST_UNKNOWN && (!source->seekable || short_of_it)) memset(source->head + 8, 0xFF, 4);
+}
+
 static bool begins_mpeg(const unsigned char bytes[4]) {
     return memcmp(bytes, "ID3", 3) == 0 || (bytes[0] == 0xFF && bytes[1] >= 0xE0);
 }
@@ -224,6 +233,7 @@ static void settle_size(rill_audio_source *source) {
     const size_t samples = format ? find_samples(source, format, &description) : 0;
     if (description) source->samples_at = (int64_t)samples;
     const wav_length wav = format == &formats[WAV] ? settle_wav_length(source, description, samples) : NO_WAV;
+    settle_au_length(source);
     const bool flac = memcmp(source->head, "fLaC", 4) == 0;
     if (source->seekable && flac) return;
     source->in_pieces = flac; /* minutes of silence fit into the bytes that libFLAC asks for */

@@ -251,6 +251,22 @@ Test(audio_file, reads_a_wav_of_unknown_length_to_its_end) {
         }
 }
 
+Test(audio_file, reads_an_au_of_unknown_length_to_its_end) {
+    const uint32_t lengths[] = {UINT32_MAX, 0xFFFFFFF0, 0x80000000, 0x7FFFFFFF};
+    for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++)
+        for (int piped = 0; piped < 2; piped++) {
+            unsigned char bytes[24 + 2 * 12345] = ".snd\0\0\0\x18....\0\0\0\3\0\0\x3e\x80\0\0\0\1";
+            for (size_t i = 0; i < 4; i++) bytes[11 - i] = (unsigned char)(lengths[k] >> 8 * i);
+            for (size_t i = 24; i < sizeof bytes; i++) bytes[i] = (unsigned char)(i * 7);
+            write_bytes(bytes, sizeof bytes);
+            heard got = piped ? hear_pipe(0) : hear(file_name, 0);
+            cr_assert(got.opened == RILL_OK && got.ended == RILL_OK, "%s", got.why.message);
+            cr_assert_eq(got.count, 12345u, "data length %x%s: %zu samples", lengths[k],
+                         piped ? " through a pipe" : "", got.count);
+            free(got.samples);
+        }
+}
+
 /* Samplers and editors write pictures of the sound before it. */
 Test(audio_file, reads_a_wav_with_much_before_its_data) {
     enum { JUNK = 3000000, HEADER = 36 };
