@@ -40,13 +40,12 @@ enum { FEW_STEPS = 3 };
 
 void rill_attention_chunkwise(const rill_attention_shape *shape, void *state, const rill_sequence *sequence,
                               float *output) {
-    const bool by_kernel = rill_rule_erases(shape->rule) ? rill_delta_by_kernel(shape) : !sequence->bonus;
-    if (by_kernel && sequence->length <= FEW_STEPS)
-        rill_attention_recurrent(shape, state, sequence, output);
-    else if (rill_delta_by_kernel(shape))
-        rill_sequence_walk_looking(shape, state, sequence, output, block_steps(shape), replace);
-    else if (rill_rule_erases(shape->rule) || sequence->bonus)
+    const bool delta = rill_delta_by_kernel(shape);
+    if (!delta && (rill_rule_erases(shape->rule) || sequence->bonus))
         rill_sequence_walk(shape, state, sequence, output, rill_block_steps, false, by_chunks, NULL);
+    else if (sequence->length <= FEW_STEPS)
+        rill_attention_recurrent(shape, state, sequence, output);
     else
-        rill_sequence_walk_looking(shape, state, sequence, output, block_steps(shape), sum_up);
+        rill_sequence_walk_looking(shape, state, sequence, output, block_steps(shape),
+                                   delta ? replace : sum_up);
 }
