@@ -169,6 +169,11 @@ static bool stores_samples(uint16_t format) {
     return format == 1 || format == 3 || format == 6 || format == 7 || format == 0xFFFE;
 }
 
+/* Is that a length of what begins there that a header tells which does not know it? */
+static bool is_unknown(const rill_audio_source *source, uint32_t length, int64_t begin) {
+    return length >= SHORTEST_UNKNOWN && (!source->seekable || source->size - begin < length);
+}
+
 /* Of a WAV whose chunks "fmt " and "data" begin there. A header that does not know the length is corrected.
  */
 static wav_length settle_wav_length(rill_audio_source *source, size_t description, size_t data) {
@@ -177,27 +182,32 @@ static wav_length settle_wav_length(rill_audio_source *source, size_t descriptio
         description && stores_samples((uint16_t)(code[0] | code[1] << 8)) ? LENGTH_TOLD : LENGTH_OF_BLOCKS;
     if (!data) return told;
     const uint32_t length = little_endian(source->head + data + 4);
-    const bool short_of_it = source->size - (int64_t)data - 8 < length;
-    if (length != 0 && (length < SHORTEST_UNKNOWN || (source->seekable && !short_of_it))) return told;
+    if (length != 0 && !is_unknown(source, length, (int64_t)data + 8)) return told;
     correct_length(source, data);
     return LENGTH_UNKNOWN;
 }
 
-/* A length that cannot be known, of a Sun AU, is 2³² − 1 (Sun, The Au audio file format); of
- * another as large libsndfile reads nothing. */
+/* An AU says by 2³² − 1 that it does not know its length (Sun, The Au audio file format); by others as large
+ * libsndfile reads nothing. */
 static void settle_au_length(rill_audio_source *source) {
     if (!fetch_head(source, 12) || memcmp(source->head, ".snd", 4) != 0) return;
     const uint32_t begin = big_endian(source->head + 4), length = big_endian(source->head + 8);
-    const bool short_of_it = source->size - (int64_t)begin < length;
-    if (length >= SHORTEST_UNKNOWN && (!source->seekable || short_of_it)) memset(source->head + 8, 0xFF, 4);
+    if (is_unknown(source, length, begin)) memset(source->head + 8, 0xFF, 4);
+}
+
+static bool begins_container(const unsigned char bytes[4]) {
+    static const char beginnings[][5] = {"RIFF", "RF64", "FORM", ".snd"};
+    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
+        if (memcmp(bytes, beginnings[i], 4) == 0) return true;
+    return false;
+}
+
+static bool begins_flac(const unsigned char bytes[4]) {
+    return memcmp(bytes, "fLaC", 4) == 0;
 }
 
 static bool begins_mpeg(const unsigned char bytes[4]) {
     return memcmp(bytes, "ID3", 3) == 0 || (bytes[0] == 0xFF && bytes[1] >= 0xE0);
-}
-
-static bool is_mpeg(rill_audio_source *source) {
-    return fetch_head(source, 4) && begins_mpeg(source->head);
 }
 
 /* Has a tagger put an ID3 before something else than an MP3 or a FLAC? libsndfile then takes the tag for
@@ -207,19 +217,12 @@ static bool is_wrongly_tagged(rill_audio_source *source) {
     size_t size = 0;
     for (size_t i = 6; i < 10; i++) size = size << 7 | (source->head[i] & 0x7F);
     size += source->head[5] & 0x10 ? 20 : 10;
-    static const char misread[][5] = {"RIFF", "RF64", "FORM", ".snd"};
-    if (size + 4 > LARGEST_HEAD || !fetch_head(source, size + 4)) return false;
-    for (size_t i = 0; i < sizeof misread / sizeof *misread; i++)
-        if (memcmp(source->head + size, misread[i], 4) == 0) return true;
-    return false;
+    return size + 4 <= LARGEST_HEAD && fetch_head(source, size + 4) && begins_container(source->head + size);
 }
 
 static bool can_be_read_from_begin_to_end(rill_audio_source *source) {
-    static const char beginnings[][5] = {"RIFF", "RF64", "FORM", ".snd", "fLaC"};
-    if (!fetch_head(source, 4)) return false;
-    for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
-        if (memcmp(source->head, beginnings[i], strlen(beginnings[i])) == 0) return true;
-    return is_mpeg(source);
+    return fetch_head(source, 4) &&
+           (begins_container(source->head) || begins_flac(source->head) || begins_mpeg(source->head));
 }
 
 /* libsndfile quietly shortens what a header promises to what a file holds, and an MP3 whose header promises
@@ -234,11 +237,11 @@ static void settle_size(rill_audio_source *source) {
     if (description) source->samples_at = (int64_t)samples;
     const wav_length wav = format == &formats[WAV] ? settle_wav_length(source, description, samples) : NO_WAV;
     settle_au_length(source);
-    const bool flac = memcmp(source->head, "fLaC", 4) == 0;
+    const bool flac = begins_flac(source->head);
     if (source->seekable && flac) return;
     source->in_pieces = flac; /* minutes of silence fit into the bytes that libFLAC asks for */
     if (wav == LENGTH_TOLD || (wav == NO_WAV && can_be_read_from_begin_to_end(source)))
-        source->size = is_mpeg(source) ? ENDLESS_MPEG : RILL_AUDIO_SOURCE_ENDLESS;
+        source->size = begins_mpeg(source->head) ? ENDLESS_MPEG : RILL_AUDIO_SOURCE_ENDLESS;
 }
 
 static bool copy_to(FILE *copy, rill_audio_source *source) {
@@ -328,7 +331,7 @@ bool rill_audio_source_goes_on(const rill_audio_source *source, int64_t least) {
     if (!source->seekable || fstat(source->descriptor, &about) != 0 ||
         about.st_size - source->position < least || source->head_size < 4)
         return false;
-    const bool ogg = memcmp(source->head, "OggS", 4) == 0, flac = memcmp(source->head, "fLaC", 4) == 0;
+    const bool ogg = memcmp(source->head, "OggS", 4) == 0, flac = begins_flac(source->head);
     int64_t from = source->position;
     if (ogg || flac) from = from > AROUND + FIRST_PAGES ? from - AROUND : FIRST_PAGES;
     const ssize_t got = pread(source->descriptor, bytes, sizeof bytes, (off_t)from);
