@@ -9,9 +9,8 @@
 #include "text.h"
 
 static void say(const char *before, const char *format, va_list arguments) {
-    char raw[2048], clean[3 * sizeof raw];
-    vsnprintf(raw, sizeof raw, format, arguments);
-    text_clean(clean, sizeof clean, raw);
+    char clean[TEXT_MESSAGE_SIZE];
+    text_message(clean, format, arguments);
     fprintf(stderr, "%s%s\n", before, clean);
 }
 

@@ -33,12 +33,11 @@ struct options options_defaults(void) {
 }
 
 void options_refuse(struct argp_state *state, const char *format, ...) {
-    char raw[2048], clean[3 * sizeof raw];
+    char clean[TEXT_MESSAGE_SIZE];
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(raw, sizeof raw, format, arguments);
+    text_message(clean, format, arguments);
     va_end(arguments);
-    text_clean(clean, sizeof clean, raw);
     argp_error(state, "%s", clean);
 }
 

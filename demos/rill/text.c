@@ -50,6 +50,12 @@ void text_clean(char *clean, size_t capacity, const char *text) {
     clean[used] = 0;
 }
 
+void text_message(char clean[TEXT_MESSAGE_SIZE], const char *format, va_list arguments) {
+    char raw[TEXT_MESSAGE_SIZE / 3];
+    vsnprintf(raw, sizeof raw, format, arguments);
+    text_clean(clean, TEXT_MESSAGE_SIZE, raw);
+}
+
 /* The main blocks of Unicode's East Asian Width W and F, and of its combining marks. */
 static size_t width_of(uint32_t c) {
     if ((c >= 0x300 && c <= 0x36F) || (c >= 0x200B && c <= 0x200D) || (c >= 0xFE00 && c <= 0xFE0F) ||

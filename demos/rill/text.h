@@ -3,12 +3,18 @@
 #ifndef TEXT_H
 #define TEXT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 /* Copies text as valid UTF-8 that no terminal obeys: control characters, direction overrides and broken bytes
  * become U+FFFD. Needs three bytes a byte at most; what does not fit is cut between characters. */
 void text_clean(char *clean, size_t capacity, const char *text);
+
+/* The same of what printf would make of format; what is longer is cut. */
+enum { TEXT_MESSAGE_SIZE = 3 * 2048 };
+void text_message(char clean[TEXT_MESSAGE_SIZE], const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
 
 /* The bytes of the first characters of clean UTF-8 that fit into columns; *used (or NULL) receives their
  * width. */
