@@ -195,6 +195,16 @@ static void settle_au_length(rill_audio_source *source) {
     if (is_unknown(source, length, begin)) memset(source->head + 8, 0xFF, 4);
 }
 
+/* The size that a W64 of samples one by one tells of itself, 0 for others; 2⁶⁴ − 1 where it does not know it.
+ * (Sonic Foundry, Wave 64: names of 16 bytes, lengths of 8; "fmt " comes first.) */
+static uint64_t told_size_of_w64(rill_audio_source *source) {
+    if (memcmp(source->head, "riff", 4) != 0 || !fetch_head(source, 66) ||
+        memcmp(source->head + 40, "fmt ", 4) != 0 ||
+        !stores_samples((uint16_t)(source->head[64] | source->head[65] << 8)))
+        return 0;
+    return little_endian(source->head + 16) | (uint64_t)little_endian(source->head + 20) << 32;
+}
+
 static bool begins_container(const unsigned char bytes[4]) {
     static const char beginnings[][5] = {"RIFF", "RF64", "FORM", ".snd"};
     for (size_t i = 0; i < sizeof beginnings / sizeof *beginnings; i++)
@@ -242,6 +252,8 @@ static void settle_size(rill_audio_source *source) {
     source->in_pieces = flac; /* minutes of silence fit into the bytes that libFLAC asks for */
     if (wav == LENGTH_TOLD || (wav == NO_WAV && can_be_read_from_begin_to_end(source)))
         source->size = begins_mpeg(source->head) ? ENDLESS_MPEG : RILL_AUDIO_SOURCE_ENDLESS;
+    const uint64_t told = told_size_of_w64(source); /* libsndfile goes by the file's size alone */
+    if (told > (uint64_t)source->size && told < RILL_AUDIO_SOURCE_ENDLESS) source->size = (int64_t)told;
 }
 
 static bool copy_to(FILE *copy, rill_audio_source *source) {

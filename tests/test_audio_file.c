@@ -296,9 +296,10 @@ Test(audio_file, reads_a_wav_with_much_before_its_data) {
 }
 
 Test(audio_file, says_where_a_recording_breaks_off_after_giving_what_is_there) {
-    const int formats[] = {SF_FORMAT_WAV | SF_FORMAT_PCM_16, SF_FORMAT_WAV | SF_FORMAT_FLOAT,
+    const int formats[] = {SF_FORMAT_WAV | SF_FORMAT_PCM_16,  SF_FORMAT_WAV | SF_FORMAT_FLOAT,
                            SF_FORMAT_AIFF | SF_FORMAT_PCM_16, SF_FORMAT_AU | SF_FORMAT_PCM_16,
-                           SF_FORMAT_FLAC | SF_FORMAT_PCM_16};
+                           SF_FORMAT_FLAC | SF_FORMAT_PCM_16, SF_FORMAT_W64 | SF_FORMAT_PCM_16,
+                           SF_FORMAT_W64 | SF_FORMAT_FLOAT};
     float *tone = tones(1);
     for (size_t k = 0; k < sizeof formats / sizeof *formats; k++)
         for (int piped = 0; piped < 2; piped++) {
