@@ -41,6 +41,8 @@ run 2 no-such-command
 said '"no-such-command"'
 run 2 help no-such-command
 run 2 track
+run 1 track ""
+said '^rill: "": No such file'
 run 2 track --latency soon a.wav
 said '"soon"'
 run 2 track --latency nan a.wav

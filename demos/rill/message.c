@@ -11,7 +11,8 @@
 static void say(const char *before, const char *format, va_list arguments) {
     char clean[TEXT_MESSAGE_SIZE];
     text_message(clean, format, arguments);
-    fprintf(stderr, "%s%s\n", before, clean);
+    const bool nameless = strncmp(clean, ": ", 2) == 0; /* a file's: a shell's variable that is not set */
+    fprintf(stderr, "%s%s%s\n", before, nameless ? "\"\"" : "", clean);
 }
 
 void complain(const char *format, ...) {
