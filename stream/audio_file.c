@@ -137,16 +137,30 @@ static sf_count_t read_frames(rill_audio_file *file, size_t count) {
     return got;
 }
 
+/* Where less came than the recording's length. An Ogg's length is that of its last page, so it lacks
+ * something before; libFLAC and libmpg123 give up where they meet damage. */
+static rill_status what_is_missing(const rill_audio_file *file, rill_error *why) {
+    const double rate = file->info.samplerate;
+    const double seconds = (double)file->position / rate, whole = (double)file->length / rate;
+    if ((file->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_OGG)
+        return rill_fail(why, RILL_BAD_FORMAT, "%s: is damaged: %.1f s of its %.1f s are missing", file->name,
+                         whole - seconds, whole);
+    if (rill_audio_source_left(&file->source) > 0)
+        return rill_fail(why, RILL_BAD_FORMAT,
+                         "%s: is damaged at %.1f s of %.1f s, and what follows is not heard; ffmpeg may read "
+                         "on: ffmpeg -i %s out.wav",
+                         file->name, seconds, whole, file->path);
+    return rill_fail(why, RILL_BAD_FORMAT, "%s: breaks off at %.1f s of %.1f s", file->name, seconds, whole);
+}
+
 /* Nothing more comes: was that the end? */
 static rill_status how_it_ended(const rill_audio_file *file, rill_error *why) {
     const double seconds = (double)file->position / file->info.samplerate;
     if (file->source.error)
         return rill_fail(why, RILL_IO_ERROR, "%s: after %.1f s: %s", file->name, seconds,
                          strerror(file->source.error));
-    if (file->length > file->position)
-        return rill_fail(why, RILL_BAD_FORMAT, "%s: breaks off at %.1f s of %.1f s", file->name, seconds,
-                         (double)file->length / file->info.samplerate);
     const int format = file->info.format & SF_FORMAT_TYPEMASK;
+    if (file->length > file->position) return what_is_missing(file, why);
     if (!file->position && (format == SF_FORMAT_OGG || format == SF_FORMAT_MPEG))
         return rill_fail(why, RILL_BAD_FORMAT, "%s: breaks off before its first sample", file->name);
     if (sf_error(file->sound) != SF_ERR_NO_ERROR)

@@ -336,13 +336,16 @@ static bool contains(const unsigned char *bytes, ssize_t count, const char *part
     return false;
 }
 
+int64_t rill_audio_source_left(const rill_audio_source *source) {
+    struct stat about;
+    if (!source->seekable || fstat(source->descriptor, &about) != 0) return 0;
+    return about.st_size - source->position;
+}
+
 bool rill_audio_source_goes_on(const rill_audio_source *source, int64_t least) {
     enum { AROUND = 1 << 15, FIRST_PAGES = 4096 };
-    struct stat about;
     unsigned char bytes[2 * AROUND];
-    if (!source->seekable || fstat(source->descriptor, &about) != 0 ||
-        about.st_size - source->position < least || source->head_size < 4)
-        return false;
+    if (!source->seekable || rill_audio_source_left(source) < least || source->head_size < 4) return false;
     const bool ogg = memcmp(source->head, "OggS", 4) == 0, flac = begins_flac(source->head);
     int64_t from = source->position;
     if (ogg || flac) from = from > AROUND + FIRST_PAGES ? from - AROUND : FIRST_PAGES;

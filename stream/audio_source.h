@@ -44,6 +44,9 @@ size_t rill_audio_source_read(rill_audio_source *source, void *bytes, size_t cou
 /* The header is read: from now on a pipe is read once. */
 void rill_audio_source_keep_no_more(rill_audio_source *source);
 
+/* Bytes beyond the reader; of a pipe 0. */
+int64_t rill_audio_source_left(const rill_audio_source *source);
+
 /* After a reader has come to what it takes for the end: whether another recording begins there, at position
  * in an MP3, near it in Ogg and FLAC, whose decoders read ahead, with least bytes or more. Of a pipe and of
  * other formats never. */

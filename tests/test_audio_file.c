@@ -319,6 +319,31 @@ Test(audio_file, says_where_a_recording_breaks_off_after_giving_what_is_there) {
     free(tone);
 }
 
+Test(audio_file, says_that_damage_is_damage) {
+    const struct {
+        int format;
+        size_t share; /* of the file; all of an Ogg's are in a few pages */
+    } kinds[] = {{SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 3},
+                 {SF_FORMAT_MPEG | SF_FORMAT_MPEG_LAYER_III, 3},
+                 {SF_FORMAT_OGG | SF_FORMAT_VORBIS, 100}};
+    float *noise = white_noise();
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        size_t size;
+        write_file(kinds[k].format, 8000, 1, noise, FRAMES);
+        unsigned char *bytes = read_bytes(&size);
+        memset(bytes + size / 2, 0, size / kinds[k].share);
+        write_bytes(bytes, size);
+        heard got = hear(file_name, 0);
+        cr_assert_eq(got.ended, RILL_BAD_FORMAT, "format %x, %zu samples", (unsigned)kinds[k].format,
+                     got.count);
+        cr_assert_not_null(strstr(got.why.message, "is damaged"), "%s", got.why.message);
+        cr_assert_lt(got.count, FRAMES);
+        free(got.samples);
+        free(bytes);
+    }
+    free(noise);
+}
+
 /* Two recordings in one file: all is heard, or it is said that it is not. */
 Test(audio_file, loses_nothing_of_recordings_joined_by_cat_without_a_word) {
     const struct {
