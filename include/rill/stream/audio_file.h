@@ -43,8 +43,8 @@ RILL_API uint64_t rill_audio_file_length(const rill_audio_file *file);
 /* Reads up to capacity samples; *count receives how many, 0 at the end. Floats come as they are, NaN and
  * values beyond ±1 too; integers in [−1, 1). RILL_BAD_FORMAT with *count 0 when the file breaks off, is
  * damaged, or is several MP3, Ogg or FLAC one after the other of which the first is read, RILL_IO_ERROR when
- * it cannot be read on: the samples before have been given. What the format itself mends or cannot tell (Ogg,
- * W64, a WAV of ADPCM) ends early without a word. */
+ * it cannot be read on: the samples before have been given. What the format itself mends or cannot tell (the
+ * end of an Ogg, a W64 of unknown length, a WAV of ADPCM) ends early without a word. */
 RILL_API rill_status rill_audio_file_read(rill_audio_file *file, size_t capacity, float *samples,
                                           size_t *count, rill_error *why);
 /* Continues at a sample counted from the start. RILL_UNSUPPORTED on a pipe. */
