@@ -37,4 +37,11 @@ fake sudo <<END
 exec "\$@"
 END
 refused 'could not install:.* gcc' 'sudo refused'
+# scripts that call it find it, wherever CDPATH would lead
+cd "$1"
+mkdir "$work/scripts"
+for CDPATH in ".:$work" "$work"; do
+    export CDPATH
+    for script in scripts/run scripts/test; do refused 'could not install:.* gcc' 'not found'; done
+done
 echo "install-packages: every law held"
