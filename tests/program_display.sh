@@ -33,6 +33,13 @@ for option in --json --quiet; do
     drawn && fail "drawn in spite of $option"
 done
 
+# what goes wrong meanwhile can be read afterwards, below the picture or in the place of the progress
+on_terminal "'$rill' track --rttm /dev/full talk.wav" && fail "a full disk is no error"
+given_back "track with a full disk"
+sed "1,/$escape\[?1049l/d" screen | grep -q '^rill: /dev/full: ' || fail "what went wrong is taken away with the picture"
+on_terminal "'$rill' track talk.wav >/dev/full" && fail "a full disk is no error"
+grep -q "$escape\[Krill: standard output" screen || fail "what went wrong stands behind the progress"
+
 # a signal in the middle of a recording that does not end: Ctrl-C, a polite end, a crash
 "$make_audio" constant long.wav 16000 0.001 1600000
 for signal in TERM INT SEGV; do

@@ -176,7 +176,9 @@ static void progress_tell(struct progress *progress, double seconds) {
 }
 
 static void progress_end(const struct progress *progress) {
-    if (progress->shown && progress->told > 0) fputs("\r\x1b[K", stderr);
+    if (!progress->shown) return;
+    if (progress->told > 0) fputs("\r\x1b[K", stderr);
+    messages_tell();
 }
 
 /* Everything the file holds goes through the session. */
@@ -185,6 +187,7 @@ static rill_status push_file(struct session *session, rill_audio_file *file, str
     float samples[4096];
     size_t count = 1;
     rill_status status = RILL_OK;
+    if (progress->shown) messages_hold();
     while (status == RILL_OK && count > 0 && !session->output_failed && !session->log.failed &&
            !stop_requested()) {
         count = 0;

@@ -46,6 +46,7 @@ struct display *display_open(const char *title, const rill_listener *listener, b
     display->latency = rill_listener_get_settings(listener)->latency_seconds;
     display->keys = keys;
     activity_begin(&display->activity);
+    messages_hold();
     terminal_enter(keys);
     return display;
 }
@@ -288,5 +289,6 @@ void display_close(struct display *display, bool summary) {
     if (!display) return;
     terminal_leave();
     if (summary) print_summary(display);
+    messages_tell();
     free(display);
 }

@@ -8,11 +8,28 @@
 
 #include "text.h"
 
+static bool held;
+static char kept[4 * TEXT_MESSAGE_SIZE]; /* lines, while held; what has no room is lost */
+
 static void say(const char *before, const char *format, va_list arguments) {
     char clean[TEXT_MESSAGE_SIZE];
     text_message(clean, format, arguments);
     const bool nameless = strncmp(clean, ": ", 2) == 0; /* a file's: a shell's variable that is not set */
-    fprintf(stderr, "%s%s%s\n", before, nameless ? "\"\"" : "", clean);
+    const size_t used = strlen(kept);
+    if (held)
+        snprintf(kept + used, sizeof kept - used, "%s%s%s\n", before, nameless ? "\"\"" : "", clean);
+    else
+        fprintf(stderr, "%s%s%s\n", before, nameless ? "\"\"" : "", clean);
+}
+
+void messages_hold(void) {
+    held = true;
+}
+
+void messages_tell(void) {
+    held = false;
+    fputs(kept, stderr);
+    kept[0] = 0;
 }
 
 void complain(const char *format, ...) {

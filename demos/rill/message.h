@@ -17,6 +17,11 @@ void complain(const char *format, ...) MESSAGE_FORMAT;
 /* The same without "rill: ", for what is no error. */
 void remark(const char *format, ...) MESSAGE_FORMAT;
 
+/* From hold on, what is said waits until tell: nobody could read it beside a picture that is drawn and taken
+ * away again. */
+void messages_hold(void);
+void messages_tell(void);
+
 /* Flushes standard output. False when it, or anything printed before, could not be written; the first time it
  * says so on standard error. */
 bool output_flush(void);
