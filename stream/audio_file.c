@@ -129,9 +129,13 @@ uint64_t rill_audio_file_length(const rill_audio_file *file) {
 }
 
 /* libmpg123 tells the terminal of every frame that is damaged. */
-static sf_count_t read_frames(rill_audio_file *file, size_t count) {
+static int put_aside_what_it_prints(const rill_audio_file *file) {
     const bool prints = (file->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG;
-    const int kept = prints ? rill_standard_error_put_aside() : -1;
+    return prints ? rill_standard_error_put_aside() : -1;
+}
+
+static sf_count_t read_frames(rill_audio_file *file, size_t count) {
+    const int kept = put_aside_what_it_prints(file);
     const sf_count_t got = sf_readf_float(file->sound, file->interleaved, (sf_count_t)count);
     rill_standard_error_put_back(kept);
     return got;
@@ -195,7 +199,10 @@ rill_status rill_audio_file_read(rill_audio_file *file, size_t capacity, float *
 rill_status rill_audio_file_seek(rill_audio_file *file, uint64_t sample, rill_error *why) {
     if (!file->source.seekable)
         return rill_fail(why, RILL_UNSUPPORTED, "%s: a pipe is heard from its beginning only", file->name);
-    if (sample > INT64_MAX || sf_seek(file->sound, (sf_count_t)sample, SEEK_SET) < 0)
+    const int kept = put_aside_what_it_prints(file);
+    const sf_count_t place = sample <= INT64_MAX ? sf_seek(file->sound, (sf_count_t)sample, SEEK_SET) : -1;
+    rill_standard_error_put_back(kept);
+    if (place < 0)
         return rill_fail(why, RILL_BAD_ARGUMENT, "%s: has no sample %llu", file->name,
                          (unsigned long long)sample);
     file->position = sample;

@@ -22,7 +22,7 @@ typedef struct rill_audio_file rill_audio_file;
  * is copied to a temporary file without a name first. channel: 1 … or RILL_CHANNEL_MIX. RILL_NOT_FOUND,
  * RILL_IO_ERROR, RILL_BAD_FORMAT and RILL_UNSUPPORTED (with what libsndfile says and the remedy),
  * RILL_BAD_ARGUMENT for a channel that is not there. Standard error is put aside while a file is opened,
- * and while an MP3 is read, for the whole process: a library below prints there. */
+ * and while an MP3 is read or sought in, for the whole process: a library below prints there. */
 RILL_API rill_status rill_audio_file_open(const char *path, unsigned channel, rill_audio_file **file,
                                           rill_error *why);
 /* The same, for a program that must not wait for a silent pipe for ever: stop(asked) is called before every
