@@ -65,7 +65,8 @@ for option in --rttm --rttm-corrected --save-state; do
     ln -f a.wav b.wav
     run 2 track $option b.wav a.wav
     said '^rill track: b\.wav is read'
-    run 2 track --reference a.wav $option ./a.wav c.wav
+    for input in --reference --model --speakers; do run 2 track $input a.wav $option ./a.wav c.wav; done
+    [ $option = --save-state ] || run 2 track --resume a.wav $option ./a.wav c.wav
     [ "$(cat a.wav)" = kept ] || fail "$option writes over what is read"
 done
 run 2 track --save-state s --rttm s a.wav

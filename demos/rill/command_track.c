@@ -46,17 +46,24 @@ static const struct argp_option own[] = {
     {0},
 };
 
+static bool is_read(const struct arguments *arguments, const char *path) {
+    const struct options *shared = &arguments->shared;
+    /* A state that is resumed may be replaced by what it has become. */
+    const char *const state = path == arguments->save_state ? NULL : arguments->resume;
+    const char *const inputs[] = {arguments->reference, shared->model, shared->speakers, state};
+    bool read = false;
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) read |= options_same_file(path, inputs[i]);
+    for (size_t i = 0; i < shared->count; i++) read |= options_same_file(path, shared->words[i]);
+    return read;
+}
+
 /* Nothing that is read may be written over, and no output by another. */
 static void check_outputs(struct argp_state *state, const struct arguments *arguments) {
     const struct options *shared = &arguments->shared;
     const char *const outputs[] = {shared->rttm, shared->rttm_corrected, arguments->save_state};
-    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
-        if (outputs[i] && !strcmp(outputs[i], "-")) continue; /* no file */
-        bool read = options_same_file(outputs[i], arguments->reference);
-        for (size_t k = 0; k < shared->count && !read; k++)
-            read = options_same_file(outputs[i], shared->words[k]);
-        if (read) options_refuse(state, "%s is read: it cannot be written as well", outputs[i]);
-    }
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++)
+        if (outputs[i] && strcmp(outputs[i], "-") != 0 && is_read(arguments, outputs[i]))
+            options_refuse(state, "%s is read: it cannot be written as well", outputs[i]);
     if (options_same_file(arguments->save_state, shared->rttm) ||
         options_same_file(arguments->save_state, shared->rttm_corrected))
         argp_error(state, "--save-state and the turns cannot be one file");
