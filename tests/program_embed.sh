@@ -44,6 +44,9 @@ sed -n 3p out | grep -q '"error": ".*beginning' || fail "a segment that overlaps
 "$rill" embed --list - <list.tsv >out 2>err && fail "a failing list ends with 0"
 same out listed "a list from standard input differs"
 : >empty.tsv
+{ printf '\357\273\277'; sed -n 1p list.tsv; } >marked.tsv
+run 0 embed --list marked.tsv
+same out <(sed -n 1p listed) "a list that begins with a byte order mark differs"
 run 0 embed --list empty.tsv
 [ ! -s out ] || fail "an empty list gives lines"
 run 1 embed --list missing.tsv

@@ -36,6 +36,8 @@ static void parse_line(char *line, size_t length, size_t number, struct listed_s
 
 struct listed_segment *segment_list_parse(char *text, size_t size, size_t *count) {
     size_t lines = 0;
+    if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
+        text += 3, size -= 3; /* a spreadsheet's mark of UTF-8 */
     for (size_t i = 0; i < size; i++) lines += text[i] == '\n' || i + 1 == size;
     struct listed_segment *listed = calloc(lines + 1, sizeof *listed);
     char *line = text;
