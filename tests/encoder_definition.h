@@ -17,16 +17,15 @@ typedef struct definition {
     const rill_model *model;
     const rill_model_info *info;
     size_t steps;
-    double *states;    /* [layers][heads][head_dim][head_dim + 1]: S and, last, z */
-    double *histories; /* [layers][convolution_kernel][model_dim], oldest first */
+    double *states;    /* [layers + speech_layers][heads][head_dim][head_dim + 1]: S and, last, z */
+    double *histories; /* [layers + speech_layers][convolution_kernel][model_dim], oldest first */
 } definition;
 
 static inline definition definition_new(const rill_model *model) {
     const rill_model_info *info = rill_model_get_info(model);
-    const size_t head_dim = info->model_dim / info->heads;
-    return (definition){model, info, 0,
-                        calloc(info->layers * info->model_dim * (head_dim + 1), sizeof(double)),
-                        calloc(info->layers * info->convolution_kernel * info->model_dim, sizeof(double))};
+    const size_t head_dim = info->model_dim / info->heads, layers = info->layers + info->speech_layers;
+    return (definition){model, info, 0, calloc(layers * info->model_dim * (head_dim + 1), sizeof(double)),
+                        calloc(layers * info->convolution_kernel * info->model_dim, sizeof(double))};
 }
 
 static inline void definition_free(definition *of) {
@@ -151,25 +150,38 @@ static inline void define_feed_forward(const definition *of, const char *scope, 
     for (size_t i = 0; i < of->info->model_dim; i++) h[i] += a[i];
 }
 
+/* Layer number `layer` of a stack; place: of its state among all. */
+static inline void define_layer(definition *of, const char *stack, size_t layer, size_t place, double *h) {
+    const rill_model_info *info = of->info;
+    char scope[32];
+    snprintf(scope, sizeof scope, "%s.%zu.", stack, layer);
+    const size_t state = info->model_dim * (info->model_dim / info->heads + 1);
+    define_attention(of, scope, of->states + place * state, h);
+    define_convolution(of, scope, of->histories + place * info->convolution_kernel * info->model_dim, h);
+    define_feed_forward(of, scope, h);
+}
+
 /* logits: that someone speaks, that two or more do */
 static inline void define_step(definition *of, const float *log_mel, double *embedding, double logits[2]) {
     const rill_model_info *info = of->info;
-    double x[MOST_WIDE], h[MOST_WIDE], length = 0;
+    double x[MOST_WIDE], h[MOST_WIDE] = {0}, s[MOST_WIDE], length = 0;
     for (size_t i = 0; i < info->frames_per_step * info->mel_bands; i++) x[i] = (double)log_mel[i];
     affine(of, "", "input.projection", x, h);
     norm(of, "", "input.norm", h, h);
     for (size_t layer = 0; layer < info->layers; layer++) {
-        char scope[32];
-        snprintf(scope, sizeof scope, "layers.%zu.", layer);
-        const size_t state = info->model_dim * (info->model_dim / info->heads + 1);
-        define_attention(of, scope, of->states + layer * state, h);
-        define_convolution(of, scope, of->histories + layer * info->convolution_kernel * info->model_dim, h);
-        define_feed_forward(of, scope, h);
+        if (layer == info->layers - info->speech_layers) memcpy(s, h, sizeof s);
+        define_layer(of, "layers", layer, layer, h);
     }
     norm(of, "", "output.norm", h, h);
-    affine(of, "", "output.speech", h, &logits[0]);
+    for (size_t layer = 0; layer < info->speech_layers; layer++)
+        define_layer(of, "speech.layers", layer, info->layers + layer, s);
+    if (info->speech_layers)
+        norm(of, "", "speech.norm", s, s);
+    else
+        memcpy(s, h, sizeof s);
+    affine(of, "", "output.speech", s, &logits[0]);
     logits[1] = -INFINITY;
-    if (info->has_overlap) affine(of, "", "output.overlap", h, &logits[1]);
+    if (info->has_overlap) affine(of, "", "output.overlap", s, &logits[1]);
     affine(of, "", "output.embedding", h, embedding);
     for (size_t i = 0; i < info->embedding_dim; i++) length += embedding[i] * embedding[i];
     for (size_t i = 0; i < info->embedding_dim; i++) embedding[i] /= sqrt(length);

@@ -82,6 +82,7 @@ typedef struct model_sizes {
     size_t layers, dim, heads, feed_forward, kernel, embedding, bands, frames;
     bool overlap;          /* has the head that tells when two or more speak */
     model_weights weights; /* of the dense layers */
+    size_t speech_layers;  /* of the branch for speech */
 } model_sizes;
 
 enum { HEADER_ROOM = 1 << 16 };
@@ -181,10 +182,10 @@ static inline void write_norm(model_writer *to, const char *scope, const char *p
     write_tensor(to, "", name, dim, 0, 0, 0.3f);
 }
 
-static inline void write_layer(model_writer *to, const model_sizes *sizes, size_t index) {
+static inline void write_layer(model_writer *to, const model_sizes *sizes, const char *stack, size_t index) {
     const size_t dim = sizes->dim;
     char scope[32];
-    snprintf(scope, sizeof scope, "layers.%zu.", index);
+    snprintf(scope, sizeof scope, "%s.%zu.", stack, index);
     write_norm(to, scope, "attention.norm", dim);
     write_dense(to, scope, "attention.query", dim, dim);
     write_dense(to, scope, "attention.key", dim, dim);
@@ -212,14 +213,18 @@ static inline void write_model(model_writer *to, const model_sizes *sizes) {
         "\"mel_hz_max\":\"7600\",\"log_floor\":\"1e-06\",\"feature_mean\":\"-8.0\",\"feature_scale\":"
         "\"0.25\",\"frames_per_step\":\"%zu\",\"layers\":\"%zu\",\"model_dim\":\"%zu\",\"heads\":\"%zu\","
         "\"feed_forward_dim\":\"%zu\",\"convolution_kernel\":\"%zu\",\"embedding_dim\":\"%zu\","
-        "\"feature_map\":\"elu+1\",\"normalizer_epsilon\":\"1e-06\",\"norm_epsilon\":\"1e-05\"}",
+        "\"feature_map\":\"elu+1\",\"normalizer_epsilon\":\"1e-06\",\"norm_epsilon\":\"1e-05\"",
         sizes->bands, sizes->frames, sizes->layers, sizes->dim, sizes->heads, sizes->feed_forward,
         sizes->kernel, sizes->embedding);
+    if (sizes->speech_layers) write_header(to, ",\"speech_layers\":\"%zu\"", sizes->speech_layers);
+    write_header(to, "}");
     write_dense(to, "", "input.projection", sizes->bands * sizes->frames, sizes->dim);
     write_norm(to, "", "input.norm", sizes->dim);
-    for (size_t i = 0; i < sizes->layers; i++) write_layer(to, sizes, i);
+    for (size_t i = 0; i < sizes->layers; i++) write_layer(to, sizes, "layers", i);
     write_norm(to, "", "output.norm", sizes->dim);
     write_dense(to, "", "output.embedding", sizes->dim, sizes->embedding);
+    for (size_t i = 0; i < sizes->speech_layers; i++) write_layer(to, sizes, "speech.layers", i);
+    if (sizes->speech_layers) write_norm(to, "", "speech.norm", sizes->dim);
     write_dense(to, "", "output.speech", sizes->dim, 1);
     if (sizes->overlap) write_dense(to, "", "output.overlap", sizes->dim, 1);
     write_header(to, "}");
@@ -240,6 +245,6 @@ static inline file_bytes model_bytes(const model_sizes *sizes, uint64_t seed, bo
     return file;
 }
 
-static const model_sizes tiny_sizes = {1, 4, 2, 3, 2, 2, 2, 1, false, WEIGHTS_F32};
+static const model_sizes tiny_sizes = {1, 4, 2, 3, 2, 2, 2, 1, false, WEIGHTS_F32, 0};
 
 #endif

@@ -10,8 +10,8 @@
 #define SEED UINT64_C(20061623602)
 
 static model_sizes random_sizes(void) {
-    const size_t heads = random_size(1, 4);
-    return (model_sizes){random_size(1, 3),
+    const size_t heads = random_size(1, 4), layers = random_size(1, 3);
+    return (model_sizes){layers,
                          heads * random_size(4, 20),
                          heads,
                          random_size(1, 70),
@@ -20,7 +20,8 @@ static model_sizes random_sizes(void) {
                          random_size(1, 30),
                          random_size(1, 4),
                          random_bits() >> 63,
-                         (model_weights)random_size(WEIGHTS_F32, WEIGHTS_MIXED)};
+                         (model_weights)random_size(WEIGHTS_F32, WEIGHTS_MIXED),
+                         random_below(layers + 1)};
 }
 
 /* Float against double on networks of at most 3 layers: each is some 10 rounded operations deep on values of

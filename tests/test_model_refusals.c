@@ -49,6 +49,10 @@ Test(model_refusals, each_metadata_value_is_checked) {
          "layers.1.attention.norm.weight is missing"},
         {"\"layers\":\"1\"", "\"layers\":\"18446744073709551617\"", RILL_BAD_FORMAT, "layers"},
         {"\"layers\":\"1\"", "\"layers\":\"[1]\"", RILL_BAD_FORMAT, "layers"},
+        {"\"format\"", "\"speech_layers\":\"2\",\"format\"", RILL_BAD_FORMAT, "speech_layers"},
+        {"\"format\"", "\"speech_layers\":\"0.5\",\"format\"", RILL_BAD_FORMAT, "speech_layers"},
+        {"\"format\"", "\"speech_layers\":\"1\",\"format\"", RILL_BAD_FORMAT,
+         "speech.layers.0.attention.norm.weight is missing"},
         {"\"model_dim\":\"4\"", "\"model_dim\":\"8\"", RILL_BAD_FORMAT, "input.projection.weight"},
         {"\"heads\":\"2\"", "\"heads\":\"3\"", RILL_BAD_FORMAT, "3 heads"},
         {"\"heads\":\"2\"", "\"heads\":\"4\"", RILL_BAD_FORMAT, "log_decay"},
@@ -93,10 +97,11 @@ static void expect_needed(file_bytes file, const unsigned char *quote) {
     free(without.data);
 }
 
-/* The head of overlap may lack, but not half of it. */
+/* The head of overlap may lack, but not half of it; without speech_layers the branch is something unknown. */
 Test(model_refusals, every_key_and_tensor_of_the_network_is_needed) {
     model_sizes sizes = tiny_sizes;
     sizes.overlap = true;
+    sizes.speech_layers = 1;
     file_bytes file = model_bytes(&sizes, SEED, false);
     const uint64_t length = header_size_of(file);
     size_t names = 0;
@@ -105,12 +110,13 @@ Test(model_refusals, every_key_and_tensor_of_the_network_is_needed) {
         bool begins_name =
             *c == '"' && (c[-1] == ',' || c[-1] == '{') && strchr("abcdefghijklmnopqrstuvwxyz", c[1]);
         if (!begins_name || !strncmp((const char *)c, "\"dtype", 6) ||
-            !strncmp((const char *)c, "\"shape", 6) || !strncmp((const char *)c, "\"data_offsets", 13))
+            !strncmp((const char *)c, "\"shape", 6) || !strncmp((const char *)c, "\"data_offsets", 13) ||
+            !strncmp((const char *)c, "\"speech_layers", 14))
             continue;
         expect_needed(file, c);
         names++;
     }
-    cr_assert_eq(names, 21 + 37, "%zu", names);
+    cr_assert_eq(names, 21 + 37 + 25 + 2, "%zu", names);
     free(file.data);
 }
 

@@ -33,6 +33,8 @@ typedef struct rill_model_info {
     double high_pass_hz; /* below which samples are held back, by 6 dB an octave; 0: none */
     /* network */
     size_t frames_per_step, layers, model_dim, heads, feed_forward_dim, convolution_kernel, embedding_dim;
+    size_t speech_layers; /* so many of the last layers stand twice: for the embedding, and for speech and
+                             overlap */
     double normalizer_epsilon, norm_epsilon;
     /* pooling of a segment: mean of the steps' embeddings weighted by speech probability */
     double skipped_start_seconds;

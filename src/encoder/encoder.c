@@ -17,7 +17,7 @@ size_t rill_encoder_size(const rill_model *model) {
 void rill_encoder_init(const rill_model *model, void *encoder) {
     assert(model && encoder && (uintptr_t)encoder % RILL_STATE_ALIGNMENT == 0);
     memset(encoder, 0, rill_encoder_size(model)); /* padding too: equal states are equal bytes */
-    for (size_t i = 0; i < model->info.layers; i++)
+    for (size_t i = 0; i < model->info.layers + model->info.speech_layers; i++)
         rill_attention_init(&model->attention, (unsigned char *)encoder + i * rill_layer_state_size(model));
 }
 
@@ -79,17 +79,28 @@ static void give_logits(const rill_model *model, const rill_packed_dense *head, 
     for (size_t i = 0; i < length; i++) logits[taken[i]] = rows[i];
 }
 
-/* The outputs of the rows that were taken in, to their places. */
-static void give_out(const rill_model *model, size_t length, const size_t taken[RILL_ENCODER_CHUNK],
-                     rill_workspace work, outputs to) {
+/* The embeddings of the rows that were taken in, to their places; normed: output_norm of their hidden. */
+static void give_embeddings(const rill_model *model, size_t length, const size_t taken[RILL_ENCODER_CHUNK],
+                            rill_workspace work, outputs to) {
     const size_t dim = model->info.embedding_dim;
-    rill_norm_run(model, &model->output_norm, length, work.hidden, work.normed);
     rill_dense_run(model, &model->embedding, length, work.normed, work.wide);
     for (size_t i = 0; i < length; i++)
         scale_to_unit(dim, work.wide + i * dim, to.embeddings + taken[i] * dim);
+}
+
+/* The same of what is told of speech; normed: speech_norm of their hidden. */
+static void give_speech(const rill_model *model, size_t length, const size_t taken[RILL_ENCODER_CHUNK],
+                        rill_workspace work, outputs to) {
     give_logits(model, &model->speech, length, taken, work.normed, to.speech_logits);
     if (to.overlap_logits && model->info.has_overlap)
         give_logits(model, &model->overlap, length, taken, work.normed, to.overlap_logits);
+}
+
+/* Layers first … first + count − 1 of model->layers. */
+static void run_layers(const rill_model *model, size_t first, size_t count, const rill_stream_rows *rows,
+                       rill_workspace work) {
+    for (size_t i = first; i < first + count; i++)
+        rill_layer_run(model, &model->layers[i], i * rill_layer_state_size(model), rows, work);
 }
 
 /* rows ≤ RILL_ENCODER_CHUNK steps of one stream, or of as many streams: those of encoders[0 … streams − 1].
@@ -97,16 +108,25 @@ static void give_out(const rill_model *model, size_t length, const size_t taken[
 static void run_chunk(const rill_model *model, size_t streams, void *const *encoders, size_t rows,
                       const float *log_mel, outputs to) {
     unsigned char *states[RILL_ENCODER_CHUNK] = {encoders[0]};
-    const rill_workspace work = rill_workspace_at(&model->info, states[0] + model->info.state_size);
+    rill_workspace work = rill_workspace_at(&model->info, states[0] + model->info.state_size);
     size_t taken[RILL_ENCODER_CHUNK];
     give_nothing(model, rows, to);
     const size_t length = take_in(model, rows, log_mel, work, taken);
     if (length == 0) return;
     for (size_t i = 0; streams > 1 && i < length; i++) states[i] = encoders[taken[i]];
     const rill_stream_rows kept = {streams > 1 ? length : 1, streams > 1 ? 1 : length, states};
-    for (size_t i = 0; i < model->info.layers; i++)
-        rill_layer_run(model, &model->layers[i], i * rill_layer_state_size(model), &kept, work);
-    give_out(model, length, taken, work, to);
+    const size_t branched = model->info.speech_layers, parting = model->info.layers - branched;
+    run_layers(model, 0, parting, &kept, work);
+    if (branched) memcpy(work.parting, work.hidden, length * model->info.model_dim * sizeof *work.hidden);
+    run_layers(model, parting, branched, &kept, work);
+    rill_norm_run(model, &model->output_norm, length, work.hidden, work.normed);
+    give_embeddings(model, length, taken, work, to);
+    if (branched) {
+        work.hidden = work.parting;
+        run_layers(model, model->info.layers, branched, &kept, work);
+        rill_norm_run(model, &model->speech_norm, length, work.hidden, work.normed);
+    }
+    give_speech(model, length, taken, work, to);
 }
 
 static size_t chunk_of(size_t rows) {

@@ -26,16 +26,17 @@ static size_t window_size(const rill_model_info *info) {
 }
 
 size_t rill_workspace_size(const rill_model_info *info) {
-    return 2 * hidden_size(info) + wide_size(info) + window_size(info);
+    return 3 * hidden_size(info) + wide_size(info) + window_size(info);
 }
 
 rill_workspace rill_workspace_at(const rill_model_info *info, void *memory) {
     unsigned char *place = memory;
-    unsigned char *normed = place + hidden_size(info);
+    unsigned char *parting = place + hidden_size(info);
+    unsigned char *normed = parting + hidden_size(info);
     unsigned char *wide = normed + hidden_size(info);
     unsigned char *window = wide + wide_size(info);
-    return (rill_workspace){(float *)(void *)place, (float *)(void *)normed, (float *)(void *)wide,
-                            (float *)(void *)window};
+    return (rill_workspace){(float *)(void *)place, (float *)(void *)parting, (float *)(void *)normed,
+                            (float *)(void *)wide, (float *)(void *)window};
 }
 
 static size_t attention_size(const rill_model *model) {

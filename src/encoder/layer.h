@@ -12,9 +12,10 @@
 
 /* Where a call keeps what lies between its layers; rows of up to RILL_ENCODER_CHUNK steps. */
 typedef struct rill_workspace {
-    float *hidden; /* h [steps][model_dim] */
-    float *normed; /* [steps][model_dim] */
-    float *wide;   /* [steps][the widest of 4 model_dim, feed_forward_dim, embedding_dim] */
+    float *hidden;  /* h [steps][model_dim] */
+    float *parting; /* the same, kept where the branch for speech begins */
+    float *normed;  /* [steps][model_dim] */
+    float *wide;    /* [steps][the widest of 4 model_dim, feed_forward_dim, embedding_dim] */
     float
         *window; /* [convolution_kernel − 1 + steps][model_dim]: the convolution's history, then its input */
 } rill_workspace;

@@ -39,8 +39,8 @@ static double read_number(reader *from, const char *key, double least, double mo
     return number;
 }
 
-static size_t read_count(reader *from, const char *key, size_t most) {
-    double number = read_number(from, key, 1, (double)most);
+static size_t read_count(reader *from, const char *key, size_t least, size_t most) {
+    double number = read_number(from, key, (double)least, (double)most);
     if (from->status == RILL_OK && number != floor(number))
         from->status = rill_fail(from->why, RILL_BAD_FORMAT, "%s: metadata %s = %g is no whole number",
                                  from->name, key, number);
@@ -76,11 +76,11 @@ static void require(reader *from, const char *key, const char *value) {
 }
 
 static void read_front_end(reader *from, rill_model_info *info) {
-    info->sample_rate_hz = (unsigned)read_count(from, "sample_rate_hz", 768000);
-    info->window_samples = read_count(from, "window_samples", 65536);
-    info->hop_samples = read_count(from, "hop_samples", 65536);
-    info->fft_size = read_count(from, "fft_size", 131072);
-    info->mel_bands = read_count(from, "mel_bands", 1024);
+    info->sample_rate_hz = (unsigned)read_count(from, "sample_rate_hz", 1, 768000);
+    info->window_samples = read_count(from, "window_samples", 1, 65536);
+    info->hop_samples = read_count(from, "hop_samples", 1, 65536);
+    info->fft_size = read_count(from, "fft_size", 1, 131072);
+    info->mel_bands = read_count(from, "mel_bands", 1, 1024);
     info->mel_hz_min = read_number(from, "mel_hz_min", 0, 384000);
     info->mel_hz_max = read_number(from, "mel_hz_max", 0, 384000);
     info->log_floor = read_number(from, "log_floor", 1e-30, 1);
@@ -92,13 +92,15 @@ static void read_front_end(reader *from, rill_model_info *info) {
 
 static void read_network(reader *from, rill_model_info *info) {
     require(from, "feature_map", "elu+1");
-    info->frames_per_step = read_count(from, "frames_per_step", 64);
-    info->layers = read_count(from, "layers", 64);
-    info->model_dim = read_count(from, "model_dim", 4096);
-    info->heads = read_count(from, "heads", 4096);
-    info->feed_forward_dim = read_count(from, "feed_forward_dim", 16384);
-    info->convolution_kernel = read_count(from, "convolution_kernel", 256);
-    info->embedding_dim = read_count(from, "embedding_dim", 4096);
+    info->frames_per_step = read_count(from, "frames_per_step", 1, 64);
+    info->layers = read_count(from, "layers", 1, 64);
+    info->model_dim = read_count(from, "model_dim", 1, 4096);
+    info->heads = read_count(from, "heads", 1, 4096);
+    info->feed_forward_dim = read_count(from, "feed_forward_dim", 1, 16384);
+    info->convolution_kernel = read_count(from, "convolution_kernel", 1, 256);
+    info->embedding_dim = read_count(from, "embedding_dim", 1, 4096);
+    if (rill_safetensors_text(from->file, "speech_layers"))
+        info->speech_layers = read_count(from, "speech_layers", 0, info->layers);
     info->normalizer_epsilon = read_number(from, "normalizer_epsilon", 1e-30, 1);
     info->norm_epsilon = read_number(from, "norm_epsilon", 1e-30, 1);
 }

@@ -126,24 +126,26 @@ static rill_norm_weights find_norm(finder *in, const char *scope, size_t dim) {
 }
 
 /* A state that grows by itself would overflow in minutes. */
-static void check_decay(finder *in, size_t layer, const float *log_decay, size_t heads) {
+static void check_decay(finder *in, const char *scope, const float *log_decay, size_t heads) {
     for (size_t i = 0; in->status == RILL_OK && i < heads; i++)
         if (log_decay[i] > 0)
-            in->status = rill_fail(in->why, RILL_BAD_FORMAT,
-                                   "%s: tensor layers.%zu.attention.log_decay: %g for head %zu is above 0",
-                                   in->name, layer, (double)log_decay[i], i);
+            in->status =
+                rill_fail(in->why, RILL_BAD_FORMAT, "%s: tensor %s.log_decay: %g for head %zu is above 0",
+                          in->name, scope, (double)log_decay[i], i);
 }
 
-static void find_layer(finder *in, const rill_model_info *info, size_t index, rill_layer_weights *layer) {
+/* stack: "layers", or "speech.layers" of the branch. */
+static void find_layer(finder *in, const rill_model_info *info, const char *stack, size_t index,
+                       rill_layer_weights *layer) {
     const size_t dim = info->model_dim;
     char scope[64];
-#define SCOPE(part) (snprintf(scope, sizeof scope, "layers.%zu." part, index), scope)
+#define SCOPE(part) (snprintf(scope, sizeof scope, "%s.%zu." part, stack, index), scope)
     layer->attention_norm = find_norm(in, SCOPE("attention.norm"), dim);
     layer->query = find_dense(in, SCOPE("attention.query"), dim, dim);
     layer->key = find_dense(in, SCOPE("attention.key"), dim, dim);
     layer->value = find_dense(in, SCOPE("attention.value"), dim, dim);
     layer->log_decay = find(in, SCOPE("attention"), "log_decay", info->heads, 0);
-    check_decay(in, index, layer->log_decay, info->heads);
+    check_decay(in, scope, layer->log_decay, info->heads);
     layer->attention_output = find_dense(in, SCOPE("attention.output"), dim, dim);
     layer->convolution_norm = find_norm(in, SCOPE("convolution.norm"), dim);
     layer->convolution_expand = find_dense(in, SCOPE("convolution.expand"), dim, 2 * dim);
@@ -162,9 +164,13 @@ static void find_network(finder *in, rill_model *model) {
     model->input =
         find_dense(in, "input.projection", info->frames_per_step * info->mel_bands, info->model_dim);
     model->input_norm = find_norm(in, "input.norm", info->model_dim);
-    for (size_t i = 0; i < info->layers; i++) find_layer(in, info, i, &model->layers[i]);
+    for (size_t i = 0; i < info->layers; i++) find_layer(in, info, "layers", i, &model->layers[i]);
     model->output_norm = find_norm(in, "output.norm", info->model_dim);
     model->embedding = find_dense(in, "output.embedding", info->model_dim, info->embedding_dim);
+    for (size_t i = 0; i < info->speech_layers; i++)
+        find_layer(in, info, "speech.layers", i, &model->layers[info->layers + i]);
+    model->speech_norm =
+        info->speech_layers ? find_norm(in, "speech.norm", info->model_dim) : model->output_norm;
     model->speech = find_dense(in, "output.speech", info->model_dim, 1);
     info->has_overlap = rill_safetensors_tensor(in->file, "output.overlap.weight") ||
                         rill_safetensors_tensor(in->file, "output.overlap.bias");
@@ -173,7 +179,7 @@ static void find_network(finder *in, rill_model *model) {
 
 rill_status rill_model_read_weights(const char *name, rill_model *model, rill_error *why) {
     finder in = {.name = name, .file = &model->file, .why = why};
-    model->layers = calloc(model->info.layers, sizeof *model->layers);
+    model->layers = calloc(model->info.layers + model->info.speech_layers, sizeof *model->layers);
     if (!model->layers) return rill_fail(why, RILL_OUT_OF_MEMORY, "%s: out of memory", name);
     find_network(&in, model);
     if (in.status != RILL_OK) return in.status;
