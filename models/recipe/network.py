@@ -128,38 +128,71 @@ class FeedForward(nn.Module):
 
 
 class Network(nn.Module):
-    def __init__(self, inputs=320, dim=192, layers=5, heads=None, wide=448, taps=9, embedding=192):
-        """heads of 32 dimensions unless said; their memories, of 8 to 320 steps, are where learning begins"""
+    def __init__(self, inputs=320, dim=192, layers=5, heads=None, wide=448, taps=9, embedding=192, speech_layers=0):
+        """heads of 32 dimensions unless said; their memories, of 8 to 320 steps, are where learning begins. With speech_layers
+        so many of the last layers stand twice: once for the embedding, once for speech and overlap"""
         super().__init__()
         half_lives = np.geomspace(8, 320, heads or dim // 32)
         self.shape = {"layers": layers, "model_dim": dim, "heads": len(half_lives), "feed_forward_dim": wide,
-                      "convolution_kernel": taps, "embedding_dim": embedding}
-        self.projection, self.norm = Dense(inputs, dim), nn.LayerNorm(dim)
-        self.layers = nn.ModuleList(
-            nn.ModuleList([Attention(dim, half_lives), Convolution(dim, taps), FeedForward(dim, wide)])
-            for _ in range(layers))
+                      "convolution_kernel": taps, "embedding_dim": embedding, "speech_layers": speech_layers}
+
+        def stack(count):
+            return nn.ModuleList(nn.ModuleList([Attention(dim, half_lives), Convolution(dim, taps), FeedForward(dim, wide)])
+                                 for _ in range(count))
+
+        self.projection, self.norm, self.layers = Dense(inputs, dim), nn.LayerNorm(dim), stack(layers)
         self.output_norm, self.embedding = nn.LayerNorm(dim), Dense(dim, embedding)
+        self.speech_layers, self.speech_norm = stack(speech_layers), nn.LayerNorm(dim) if speech_layers else None
         self.speech, self.overlap = Dense(dim, 1), Dense(dim, 1)
+
+    @staticmethod
+    def through(layers, h):
+        for blocks in layers:
+            for block in blocks:
+                h = block(h)
+        return h
+
+    def parting(self, x):
+        """the hidden steps that embedding and speech are both made of"""
+        return self.through(self.layers[: len(self.layers) - len(self.speech_layers)], self.norm(self.projection(x)))
+
+    def logits(self, parting, output=None):
+        """of speech, of overlap; output: what the embedding is made of, which they are made of too where they have no branch"""
+        s = self.speech_norm(self.through(self.speech_layers, parting)) if self.speech_norm else output
+        return self.speech(s)[..., 0], self.overlap(s)[..., 0]
 
     def forward(self, x):
         """x [batch][steps][320], normalised log-mel → unit embeddings, speech logits, overlap logits"""
-        h = self.norm(self.projection(x))
-        for blocks in self.layers:
-            for block in blocks:
-                h = block(h)
-        o = self.output_norm(h)
-        return F.normalize(self.embedding(o), dim=2), self.speech(o)[..., 0], self.overlap(o)[..., 0]
+        parting = self.parting(x)
+        o = self.output_norm(self.through(self.layers[len(self.layers) - len(self.speech_layers) :], parting))
+        return F.normalize(self.embedding(o), dim=2), *self.logits(parting, o)
+
+    def branched(self, layers):
+        """a network that gives the same, with a branch of so many layers for speech and overlap"""
+        state, shape = self.state_dict(), self.shape
+        network = Network(self.projection.in_features, shape["model_dim"], shape["layers"], shape["heads"], shape["feed_forward_dim"],
+                          shape["convolution_kernel"], shape["embedding_dim"], layers)
+        first = shape["layers"] - layers
+        for name in network.state_dict():
+            part, _, rest = name.partition(".")
+            if part == "speech_layers":
+                number, _, inner = rest.partition(".")
+                state[name] = state[f"layers.{first + int(number)}.{inner}"]
+            elif part == "speech_norm":
+                state[name] = state[f"output_norm.{rest}"]
+        network.load_state_dict(state)
+        return network
 
     @staticmethod
     def file_name(name):
         """the name in docs/model-format.md of a parameter, and how it is written there"""
         parts = name.split(".")
         outer = {"projection": "input.projection", "norm": "input.norm", "output_norm": "output.norm",
-                 "embedding": "output.embedding", "speech": "output.speech", "overlap": "output.overlap"}
-        if parts[0] != "layers":
+                 "embedding": "output.embedding", "speech": "output.speech", "overlap": "output.overlap", "speech_norm": "speech.norm"}
+        if parts[0] in outer:
             return f"{outer[parts[0]]}.{parts[1]}"
         room = ("attention", "convolution", "feed_forward")[int(parts[2])]
-        return f"layers.{parts[1]}.{room}." + ".".join(parts[3:]).replace("raw_decay", "log_decay")
+        return f"{parts[0].replace('_', '.')}.{parts[1]}.{room}." + ".".join(parts[3:]).replace("raw_decay", "log_decay")
 
     def tensors(self):
         """arrays by their names in a model file"""
@@ -176,7 +209,7 @@ class Network(nn.Module):
         number = {k: int(metadata[k]) for k in ("model_dim", "layers", "heads", "feed_forward_dim", "convolution_kernel", "embedding_dim")}
         inputs = int(metadata["frames_per_step"]) * int(metadata["mel_bands"])
         network = cls(inputs, number["model_dim"], number["layers"], number["heads"], number["feed_forward_dim"],
-                      number["convolution_kernel"], number["embedding_dim"])
+                      number["convolution_kernel"], number["embedding_dim"], int(metadata.get("speech_layers", 0)))
         state = {}
         for name, old in network.state_dict().items():
             file_name = cls.file_name(name)

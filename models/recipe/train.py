@@ -4,14 +4,17 @@
 Checkpoints go to WORK/checkpoint.pt, about every two minutes; started again, training goes on from there, also with
 another --steps. WORK/log.tsv gets the losses and the equal error rates on trials_dev.tsv. WORK/network.safetensors is a
 mean of the latest weights, as the program reads it: where those rates, in the mean of three, were lowest, since a network
-that has learned the voices of train by heart tells others worse than it did before. --device cuda trains, and mixes, there.
+that has learned the voices of train by heart tells others worse than it did before; of a branch, on which they hardly hang, the latest. --device cuda trains, and mixes, there.
 
 The loss tells every turn's voice from all others, three ways:
   contrast   each step at least 0.3 s into its turn, and each turn's mean (of every other turn, the first seconds' mean),
              against the means of all other turns of the batch
   teacher    both against the teacher's vectors of all voices, as fixed class vectors: cross entropy with
              the teacher's own likenesses, and cosine. The network's space becomes the teacher's, less its mean voice
-  speech     cross entropy of somebody speaking, and of two at once"""
+  speech     cross entropy of somebody speaking, and of two at once
+
+With --begin MODEL --speech-layers K only that last one is trained, by a branch of the last K layers that begins as theirs (or
+as MODEL's branch); all else stays as it is, and so does every embedding."""
 import argparse
 import csv
 import math
@@ -88,10 +91,32 @@ class Losses(torch.nn.Module):
         parts["taught"], parts["near"] = self.taught(means, voice)
         few = slice(0, 12 * crops)
         parts["step_taught"], parts["step_near"] = self.taught(steps[few], voice[own[few]])
-        parts["speech"] = F.binary_cross_entropy_with_logits(speech_logit, speech)
-        parts["overlap"] = F.binary_cross_entropy_with_logits(overlap_logit, overlap)
-        weights = {"contrast": 1, "turns": 1, "taught": 0.6, "near": 2, "step_taught": 0.3, "step_near": 1, "speech": 1, "overlap": 0.5}
-        return sum(weights[k] * v for k, v in parts.items()), {k: v.detach() for k, v in parts.items()}
+        return parts | of_speech(speech_logit, overlap_logit, speech, overlap)
+
+
+def of_speech(speech_logit, overlap_logit, speech, overlap):
+    return {"speech": F.binary_cross_entropy_with_logits(speech_logit, speech),
+            "overlap": F.binary_cross_entropy_with_logits(overlap_logit, overlap)}
+
+
+def weighed(parts):
+    """the loss, and its parts to be told"""
+    weights = {"contrast": 1, "turns": 1, "taught": 0.6, "near": 2, "step_taught": 0.3, "step_near": 1, "speech": 1, "overlap": 0.5}
+    return sum(weights[k] * v for k, v in parts.items()), {k: v.detach() for k, v in parts.items()}
+
+
+class Branch(torch.nn.Module):
+    """of a network, that for speech and overlap"""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        network.requires_grad_(False)
+        for mine in (network.speech_layers, network.speech_norm, network.speech, network.overlap):
+            mine.requires_grad_(True)
+
+    def forward(self, x):
+        return self.network.logits(self.network.parting(x))
 
 
 class Trials:
@@ -145,6 +170,7 @@ def main():
     parser.add_argument("--crops", type=int, default=32)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
     parser.add_argument("--begin", help="a model file whose network is trained on, whatever its shape; with a lower --peak")
+    parser.add_argument("--speech-layers", type=int, default=0, help="with --begin: trains a branch of so many layers for speech and overlap alone")
     parser.add_argument("--peak", type=float, default=PEAK, help="highest rate of learning (%(default)s)")
     parser.add_argument("--dim", type=int, default=192, help="of the network, a multiple of 32, the dimension of its heads")
     parser.add_argument("--layers", type=int, default=5)
@@ -159,17 +185,23 @@ def main():
     for name in ("steps", "minutes", "crops", "peak", "dim", "layers", "wide", "threads", "workers"):
         if not getattr(arguments, name) > 0:
             parser.error(f"--{name} is above 0")
+    if arguments.speech_layers and not arguments.begin:
+        parser.error("--speech-layers branches the network of --begin")
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     rows = training_rows(Corpus(arguments.data))
     device, trials = arguments.device, Trials(arguments.data)
     voices = Voices(arguments.frames or arguments.work, rows, arguments.without, device)
     if arguments.begin:
-        network = Network.from_model(*read_model(arguments.begin)).to(device)
+        network = Network.from_model(*read_model(arguments.begin))
+        if arguments.speech_layers not in (0, network.shape["speech_layers"]):
+            network = network.branched(arguments.speech_layers)
+        network = network.to(device)
     else:
         network = Network(dim=arguments.dim, layers=arguments.layers, wide=arguments.wide).to(device)
-    losses = Losses(voices.teacher, voices.trust).to(device)
-    parameters = list(network.parameters()) + list(losses.parameters())
+    branch = Branch(network) if arguments.speech_layers else None
+    losses = torch.nn.Module() if branch else Losses(voices.teacher, voices.trust).to(device)
+    parameters = [p for p in (*network.parameters(), *losses.parameters()) if p.requires_grad]
     decayed = [p for p in parameters if p.dim() > 1]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.03},
                                    {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0}], betas=(0.9, 0.98))
@@ -191,7 +223,8 @@ def main():
                     "optimizer": optimizer.state_dict()}, path + ".new")
         os.replace(path + ".new", path)
 
-    compiled = torch.compile(network) if arguments.compile else network
+    running = branch or network
+    running = torch.compile(running) if arguments.compile else running
     begin, sums, count, kept, waited = time.time(), {}, 0, time.time(), 0.0
 
     def share_done():
@@ -208,8 +241,8 @@ def main():
         for group in optimizer.param_groups:
             group["lr"] = rate
         with torch.autocast(device, torch.bfloat16):
-            out = compiled(x)
-            loss, parts = losses(*(y.float() for y in out), *truth)
+            out = [y.float() for y in running(x)]
+            loss, parts = weighed(of_speech(*out, *truth[2:4]) if branch else losses(*out, *truth))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
@@ -228,7 +261,7 @@ def main():
             with open(os.path.join(arguments.work, "log.tsv"), "a") as file:
                 file.write(line + "\n")
             sums, count, told = {}, 0, (told + [sum(rates)])[-3:]
-            if sum(told) / len(told) <= best:
+            if branch or sum(told) / len(told) <= best:
                 best = sum(told) / len(told)
                 write_model(mean.module, os.path.join(arguments.work, "network.safetensors"))
         if time.time() - kept > 120:
