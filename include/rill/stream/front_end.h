@@ -17,7 +17,7 @@ extern "C" {
 typedef struct rill_front_end rill_front_end;
 
 /* Tables for the model's front end; its keys "window" and "mel_kind" are hann_periodic and htk when absent,
- * "high_pass_hz" is 0: nothing is held back. The hop may exceed the window. RILL_BAD_FORMAT for sizes or
+ * "high_pass_hz" is 0: nothing is held back. RILL_BAD_FORMAT for sizes or
  * frequencies that make no sense, RILL_UNSUPPORTED for an FFT size with a prime factor above 5 (KissFFT would
  * allocate on the audio path) and for another window or mel kind than this version knows. Allocates. */
 RILL_API rill_status rill_front_end_create(const rill_model *model, rill_front_end **front_end,
