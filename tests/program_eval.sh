@@ -90,4 +90,11 @@ run 0 eval --json empty.rttm empty.rttm
 rates_are TOTAL 0.0 0.0 0.0 0.0 0.0
 run 0 eval --json reference.rttm empty.rttm
 rates_are TOTAL 1.0 0.0 0.0 1.0 8.0
+
+# a recording's name with blanks is one column of the scripts' tables
+mkdir "a folder"
+"$make_audio" talk "a folder/a talk.flac" 16000 1 8 # what is in it decides
+"$rill" track --quiet --rttm "a folder/a talk.rttm" "a folder/a talk.flac" >/dev/null
+RILL=$rill "$here/../scripts/score-conversations" "a folder" >out || fail "score-conversations of a name with blanks"
+told '^a_talk +- +0\.0 +0\.0 +0\.0 +0\.0 '
 finish
