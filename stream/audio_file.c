@@ -68,9 +68,24 @@ static rill_status not_read(const rill_audio_file *file, rill_error *why) {
                      file->name, sf_strerror(NULL), file->path);
 }
 
+static SF_VIRTUAL_IO through_source = {source_size, seek_source, read_source, write_nothing, source_position};
+
+/* Is there a format that begins like that? Asked before a pipe is copied that may never end, raw samples of a
+ * microphone for instance. An HTK is known to libsndfile by its size, and to us by its kind: a waveform of 2
+ * bytes. */
+static bool is_recognised(const rill_audio_source *source) {
+    const size_t size =
+        source->head_size < RILL_AUDIO_SOURCE_KIND ? source->head_size : RILL_AUDIO_SOURCE_KIND;
+    if (size == RILL_AUDIO_SOURCE_KIND && memcmp(source->head + 8, "\0\2\0", 4) == 0) return true;
+    rill_audio_source begin = {
+        .descriptor = -1, .seekable = true, .size = (int64_t)size, .head = source->head, .head_size = size};
+    SF_INFO info = {0};
+    SNDFILE *sound = sf_open_virtual(&through_source, SFM_READ, &info, &begin);
+    if (sound) sf_close(sound);
+    return sound || sf_error(NULL) != SF_ERR_UNRECOGNISED_FORMAT;
+}
+
 static rill_status open_sound(rill_audio_file *file, rill_error *why) {
-    static SF_VIRTUAL_IO through_source = {source_size, seek_source, read_source, write_nothing,
-                                           source_position};
     if (file->source.seekable) file->source.position = 0;
     const int kept = rill_standard_error_put_aside(); /* libmpg123 warns of sizes */
     file->sound = sf_open_virtual(&through_source, SFM_READ, &file->info, &file->source);
@@ -100,6 +115,10 @@ rill_status rill_audio_file_open_until(const char *path, unsigned channel, bool 
     snprintf(made->path, sizeof made->path, "%s", path);
     made->name = strcmp(path, "-") == 0 ? "standard input" : made->path;
     rill_status status = rill_audio_source_open(path, stop, asked, &made->source, why);
+    if (status == RILL_OK && rill_audio_source_must_come_whole(&made->source) &&
+        !is_recognised(&made->source))
+        status = not_read(made, why);
+    if (status == RILL_OK) status = rill_audio_source_settle(&made->source, made->name, why);
     if (status == RILL_OK) status = open_sound(made, why);
     if (status == RILL_OK)
         *file = made;

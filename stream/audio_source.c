@@ -321,12 +321,18 @@ rill_status rill_audio_source_open(const char *path, bool (*stop)(void *asked), 
                            "%s: an ID3 tag stands where the recording should begin; leave it out: "
                            "ffmpeg -i %s out.wav",
                            name, path);
-    if (status == RILL_OK && !source->seekable && !can_be_read_from_begin_to_end(source))
-        status = spool(name, source, why);
-    if (status == RILL_OK)
-        settle_size(source);
-    else
-        rill_audio_source_close(source);
+    if (status != RILL_OK) rill_audio_source_close(source);
+    return status;
+}
+
+bool rill_audio_source_must_come_whole(rill_audio_source *source) {
+    fetch_head(source, RILL_AUDIO_SOURCE_KIND);
+    return !source->seekable && !can_be_read_from_begin_to_end(source);
+}
+
+rill_status rill_audio_source_settle(rill_audio_source *source, const char *name, rill_error *why) {
+    const rill_status status = rill_audio_source_must_come_whole(source) ? spool(name, source, why) : RILL_OK;
+    if (status == RILL_OK) settle_size(source);
     return status;
 }
 

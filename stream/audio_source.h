@@ -29,13 +29,20 @@ typedef struct rill_audio_source {
     void *asked;
 } rill_audio_source;
 
-/* path "-" is standard input. A pipe that holds a format which can be read from begin to end stays a pipe;
- * any other is copied to a temporary file without a name. A WAV header that states no length, as programs
- * write that cannot seek, is corrected in memory. RILL_NOT_FOUND, RILL_IO_ERROR, RILL_BAD_FORMAT (nothing to
- * read), RILL_UNSUPPORTED (a terminal, a device), RILL_OUT_OF_MEMORY. */
+/* path "-" is standard input. RILL_NOT_FOUND, RILL_IO_ERROR, RILL_BAD_FORMAT (nothing to read),
+ * RILL_UNSUPPORTED (a terminal, a device), RILL_OUT_OF_MEMORY. To be settled before it is read. */
 rill_status rill_audio_source_open(const char *path, bool (*stop)(void *asked), void *asked,
                                    rill_audio_source *source, rill_error *why);
 void rill_audio_source_close(rill_audio_source *source);
+
+/* Whether it is a pipe of a format that cannot be read from begin to end. Its first bytes are in the head
+ * then, as many as tell the kind unless it is shorter. */
+#define RILL_AUDIO_SOURCE_KIND 12
+bool rill_audio_source_must_come_whole(rill_audio_source *source);
+
+/* Copies such a pipe to a temporary file without a name. A WAV header that states no length, as programs
+ * write that cannot seek, is corrected in memory. name appears in errors; RILL_IO_ERROR. */
+rill_status rill_audio_source_settle(rill_audio_source *source, const char *name, rill_error *why);
 
 /* From position on; returns how many bytes, fewer only at the end, on an error, in pieces, or on a pipe at a
  * place that is not kept and has not come yet. */

@@ -180,6 +180,7 @@ Test(audio_file, reads_every_kind_rate_and_channel_count_from_files_and_pipes) {
         {"aiff", SF_FORMAT_AIFF | SF_FORMAT_PCM_16, 22050, 2, 0},
         {"au", SF_FORMAT_AU | SF_FORMAT_PCM_16, 16000, 3, 0},
         {"flac", SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 44100, 2, 0},
+        {"htk", SF_FORMAT_HTK | SF_FORMAT_PCM_16, 16000, 1, 0},
         {"caf", SF_FORMAT_CAF | SF_FORMAT_PCM_16, 16000, 1, 0},
         {"ogg", SF_FORMAT_OGG | SF_FORMAT_VORBIS, 16000, 1, 0.1f},
     };
@@ -571,6 +572,22 @@ Test(audio_file, hears_a_pipe_as_it_comes, .timeout = 30) {
     float *noise = white_noise();
     write_file(SF_FORMAT_FLAC | SF_FORMAT_PCM_16, 16000, 1, noise, FRAMES);
     hear_half("flac");
+    free(noise);
+}
+
+/* A live microphone's raw samples, say, which would be copied for ever. */
+Test(audio_file, refuses_a_pipe_of_no_format_before_it_ends, .timeout = 30) {
+    int ends[2];
+    rill_audio_file *file = NULL;
+    rill_error why;
+    float *noise = white_noise();
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(write(ends[1], noise, 4000), 4000);
+    become_standard_input(ends[0]);
+    cr_assert_eq(rill_audio_file_open("-", 0, &file, &why), RILL_BAD_FORMAT);
+    cr_assert_not_null(strstr(why.message, "ffmpeg"), "%s", why.message);
+    cr_assert_null(file);
+    close(ends[1]);
     free(noise);
 }
 
