@@ -87,9 +87,9 @@ static bool is_recognised(const rill_audio_source *source) {
 
 static rill_status open_sound(rill_audio_file *file, rill_error *why) {
     if (file->source.seekable) file->source.position = 0;
-    const int kept = rill_standard_error_put_aside(); /* libmpg123 warns of sizes */
+    rill_standard_error_put_aside(); /* libmpg123 warns of sizes */
     file->sound = sf_open_virtual(&through_source, SFM_READ, &file->info, &file->source);
-    rill_standard_error_put_back(kept);
+    rill_standard_error_put_back();
     rill_audio_source_keep_no_more(&file->source);
     if (!file->sound) return not_read(file, why);
     if (file->channel > (unsigned)file->info.channels)
@@ -148,15 +148,14 @@ uint64_t rill_audio_file_length(const rill_audio_file *file) {
 }
 
 /* libmpg123 tells the terminal of every frame that is damaged. */
-static int put_aside_what_it_prints(const rill_audio_file *file) {
-    const bool prints = (file->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG;
-    return prints ? rill_standard_error_put_aside() : -1;
+static bool prints(const rill_audio_file *file) {
+    return (file->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG;
 }
 
 static sf_count_t read_frames(rill_audio_file *file, size_t count) {
-    const int kept = put_aside_what_it_prints(file);
+    if (prints(file)) rill_standard_error_put_aside();
     const sf_count_t got = sf_readf_float(file->sound, file->interleaved, (sf_count_t)count);
-    rill_standard_error_put_back(kept);
+    if (prints(file)) rill_standard_error_put_back();
     return got;
 }
 
@@ -218,9 +217,9 @@ rill_status rill_audio_file_read(rill_audio_file *file, size_t capacity, float *
 rill_status rill_audio_file_seek(rill_audio_file *file, uint64_t sample, rill_error *why) {
     if (!file->source.seekable)
         return rill_fail(why, RILL_UNSUPPORTED, "%s: a pipe is heard from its beginning only", file->name);
-    const int kept = put_aside_what_it_prints(file);
+    if (prints(file)) rill_standard_error_put_aside();
     const sf_count_t place = sample <= INT64_MAX ? sf_seek(file->sound, (sf_count_t)sample, SEEK_SET) : -1;
-    rill_standard_error_put_back(kept);
+    if (prints(file)) rill_standard_error_put_back();
     if (place < 0)
         return rill_fail(why, RILL_BAD_ARGUMENT, "%s: has no sample %llu", file->name,
                          (unsigned long long)sample);

@@ -69,16 +69,16 @@ static rill_status portaudio_failed(const char *what, PaError error, rill_error 
 }
 
 static rill_status start_portaudio(rill_error *why) {
-    const int kept = rill_standard_error_put_aside();
+    rill_standard_error_put_aside();
     const PaError error = Pa_Initialize();
-    rill_standard_error_put_back(kept);
+    rill_standard_error_put_back();
     return error == paNoError ? RILL_OK : portaudio_failed("cannot start PortAudio", error, why);
 }
 
 static void stop_portaudio(void) {
-    const int kept = rill_standard_error_put_aside();
+    rill_standard_error_put_aside();
     Pa_Terminate();
-    rill_standard_error_put_back(kept);
+    rill_standard_error_put_back();
 }
 
 /* False when index is no input device. */
@@ -186,13 +186,13 @@ static rill_status open_best(rill_live *live, const rill_device *device, unsigne
                                channel ? all : 1};
     const double rates[] = {wished_hz ? wished_hz : device->default_rate_hz, device->default_rate_hz};
     PaError error = paNoError, first = paNoError;
-    const int kept = rill_standard_error_put_aside();
+    rill_standard_error_put_aside();
     for (size_t i = 0; i < 4 && !live->stream; i++) {
         error = open_stream(live, device, counts[i % 2], rates[i / 2]);
         if (error != paNoError) live->stream = NULL;
         if (!i) first = error;
     }
-    rill_standard_error_put_back(kept);
+    rill_standard_error_put_back();
     if (error == paNoError) return RILL_OK;
     char what[sizeof device->name + 32];
     snprintf(what, sizeof what, "cannot open \"%s\"", device->name);
@@ -240,10 +240,10 @@ void rill_live_close(rill_live *live) {
     if (!live) return;
     rill_live_stop(live);
     if (live->hangs) return; /* its thread may come back and write */
-    const int kept = rill_standard_error_put_aside();
+    rill_standard_error_put_aside();
     if (live->stream) Pa_CloseStream(live->stream);
     Pa_Terminate();
-    rill_standard_error_put_back(kept);
+    rill_standard_error_put_back();
     rill_ring_release(&live->capture.ring);
     free(live);
 }
@@ -256,9 +256,9 @@ static double now_seconds(void) {
 
 rill_status rill_live_start(rill_live *live, rill_error *why) {
     if (live->running) return RILL_OK;
-    const int kept = rill_standard_error_put_aside();
+    rill_standard_error_put_aside();
     const PaError error = Pa_StartStream(live->stream);
-    rill_standard_error_put_back(kept);
+    rill_standard_error_put_back();
     if (error != paNoError) return portaudio_failed("cannot start recording", error, why);
     live->running = true;
     live->heartbeat = (rill_heartbeat){atomic_load(&live->capture.callbacks), now_seconds(), 0};
@@ -267,9 +267,9 @@ rill_status rill_live_start(rill_live *live, rill_error *why) {
 
 void rill_live_stop(rill_live *live) {
     if (!live->running || live->hangs) return;
-    const int kept = rill_standard_error_put_aside();
+    rill_standard_error_put_aside();
     Pa_AbortStream(live->stream);
-    rill_standard_error_put_back(kept);
+    rill_standard_error_put_back();
     live->running = false;
 }
 

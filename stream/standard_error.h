@@ -4,8 +4,8 @@
 #ifndef RILL_STANDARD_ERROR_H
 #define RILL_STANDARD_ERROR_H
 
-/* Returns what to give to rill_standard_error_put_back; −1 when there is no standard error. */
-int rill_standard_error_put_aside(void);
-void rill_standard_error_put_back(int kept);
+/* From any thread, in pairs. */
+void rill_standard_error_put_aside(void);
+void rill_standard_error_put_back(void);
 
 #endif

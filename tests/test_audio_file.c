@@ -3,6 +3,7 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sndfile.h>
 #include <stdio.h>
@@ -494,6 +495,29 @@ Test(audio_file, leaves_standard_error_to_the_program) {
     fclose(said);
     free(got.samples);
     free(bytes);
+    free(tone);
+}
+
+static void *open_again_and_again(void *unused) {
+    for (size_t turn = 0; turn < 300; turn++) {
+        rill_audio_file *file = NULL;
+        if (rill_audio_file_open(file_name, 0, &file, NULL) == RILL_OK) rill_audio_file_close(file);
+    }
+    return unused;
+}
+
+/* Recordings may be read by many threads, each its own. */
+Test(audio_file, gives_standard_error_back_whoever_reads_at_once) {
+    pthread_t threads[4];
+    struct stat before, after;
+    float *tone = tones(1);
+    write_file(SF_FORMAT_WAV | SF_FORMAT_PCM_16, 16000, 1, tone, FRAMES);
+    cr_assert_eq(fstat(STDERR_FILENO, &before), 0);
+    for (size_t i = 0; i < 4; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, open_again_and_again, NULL), 0);
+    for (size_t i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+    cr_assert_eq(fstat(STDERR_FILENO, &after), 0);
+    cr_assert(before.st_dev == after.st_dev && before.st_ino == after.st_ino);
     free(tone);
 }
 

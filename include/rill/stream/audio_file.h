@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Recordings: anything libsndfile reads, as mono float at the file's own rate; and a recording being written.
- */
+ * One belongs to one thread at a time; many threads may each have their own. */
 #ifndef RILL_STREAM_AUDIO_FILE_H
 #define RILL_STREAM_AUDIO_FILE_H
 
