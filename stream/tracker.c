@@ -34,7 +34,7 @@ rill_status rill_tracker_check(const rill_voice_model *voices, const rill_tracke
     if (!(settings->latency_seconds >= least && settings->latency_seconds <= most))
         return rill_fail(why, RILL_BAD_ARGUMENT,
                          "latency %g s: this model needs %.2f s and uses at most %.2f s",
-                         settings->latency_seconds, least, most);
+                         settings->latency_seconds, ceil(100 * least) / 100, floor(100 * most) / 100);
     if (settings->max_speakers < 1 || settings->max_speakers > RILL_TRACKER_MAX_SPEAKERS)
         return rill_fail(why, RILL_BAD_ARGUMENT, "%zu speakers: between 1 and %d can be told apart",
                          settings->max_speakers, RILL_TRACKER_MAX_SPEAKERS);

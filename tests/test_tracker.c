@@ -543,6 +543,20 @@ Test(tracker, settings_that_cannot_be_met_are_refused) {
         s.latency_seconds = latencies[i];
         cr_assert_eq(rill_tracker_check(voices, &s, &why), RILL_BAD_ARGUMENT);
     }
+    for (int i = 0; i < 100; i++) { /* what the reason names can be met */
+        double limits[2];
+        s = ordinary();
+        s.overhead_seconds += i * 1e-4;
+        s.latency_seconds = 0;
+        cr_assert_eq(rill_tracker_check(voices, &s, &why), RILL_BAD_ARGUMENT);
+        cr_assert_eq(sscanf(why.message, "latency 0 s: this model needs %lf s and uses at most %lf s",
+                            &limits[0], &limits[1]),
+                     2, "%s", why.message);
+        for (int k = 0; k < 2; k++) {
+            s.latency_seconds = limits[k];
+            cr_assert_eq(rill_tracker_check(voices, &s, NULL), RILL_OK, "%s", why.message);
+        }
+    }
     for (int i = 0; i < 2; i++) {
         s = ordinary();
         s.max_speakers = i ? RILL_TRACKER_MAX_SPEAKERS + 1 : 0;
