@@ -40,6 +40,14 @@ sed "1,/$escape\[?1049l/d" screen | grep -q '^rill: /dev/full: ' || fail "what w
 on_terminal "'$rill' track talk.wav >/dev/full" && fail "a full disk is no error"
 grep -q "$escape\[Krill: standard output" screen || fail "what went wrong stands behind the progress"
 
+# the progress stays in one line, whatever the recording is called
+long=$(printf 'a long name %.0s' 1 2 3 4 5 6 7 8)
+cp talk.wav "$long.wav"
+on_terminal "'$rill' track '$long.wav' >told" || fail "track to a file"
+tr '\r' '\n' <screen | sed "s/$escape\[K//" | grep 'times as fast' >progress || fail "no progress"
+grep -q '^a long name ' progress || fail "the progress does not name the recording"
+[ -z "$(awk 'length > 71' progress)" ] || fail "the progress is wider than the terminal"
+
 # a signal in the middle of a recording that does not end: Ctrl-C, a polite end, a crash
 "$make_audio" constant long.wav 16000 0.001 1600000
 for signal in TERM INT SEGV; do

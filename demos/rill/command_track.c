@@ -174,12 +174,17 @@ static void progress_tell(struct progress *progress, double seconds) {
     double now = clock_now();
     if (!progress->shown || now - progress->told < 0.25) return;
     progress->told = now;
-    char at[TEXT_TIME_SIZE], whole[TEXT_TIME_SIZE] = "", clean[256];
-    text_clean(clean, sizeof clean, progress->path);
+    char at[TEXT_TIME_SIZE], whole[TEXT_TIME_SIZE] = "", clean[256], rest[2 * TEXT_TIME_SIZE + 64];
+    const char *slash = strrchr(progress->path, '/');
+    text_clean(clean, sizeof clean, slash ? slash + 1 : progress->path);
     text_time(at, seconds, 0);
     if (progress->whole_seconds > 0) text_time(whole, progress->whole_seconds, 0);
-    fprintf(stderr, "\r\x1b[K%s: %s%s%s, %.0f times as fast as it was spoken", clean, at,
-            *whole ? " of " : "", whole, seconds / fmax(now - progress->begun, 1e-3));
+    snprintf(rest, sizeof rest, ": %s%s%s, %.0f times as fast as it was spoken", at, *whole ? " of " : "",
+             whole, seconds / fmax(now - progress->begun, 1e-3));
+    size_t columns, rows;
+    terminal_size(&columns, &rows); /* a line that is wrapped could not be taken away again */
+    const size_t room = columns > strlen(rest) ? columns - strlen(rest) : 1;
+    fprintf(stderr, "\r\x1b[K%.*s%.*s", (int)text_fit(clean, room - 1, NULL), clean, (int)columns - 1, rest);
 }
 
 static void progress_end(const struct progress *progress) {

@@ -90,7 +90,8 @@ void terminal_size(size_t *columns, size_t *rows) {
     static struct winsize size;
     if (resized) {
         resized = 0;
-        if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || !size.ws_col || !size.ws_row)
+        const int terminal = isatty(STDOUT_FILENO) ? STDOUT_FILENO : STDERR_FILENO;
+        if (ioctl(terminal, TIOCGWINSZ, &size) != 0 || !size.ws_col || !size.ws_row)
             size = (struct winsize){.ws_col = 80, .ws_row = 24};
     }
     *columns = size.ws_col;

@@ -20,7 +20,8 @@ bool terminal_can_draw(void);
 void terminal_enter(bool keys);
 void terminal_leave(void);
 
-/* Asks again only after the window has changed. */
+/* Of standard output, or of standard error where that is no terminal; asks again only after the window has
+ * changed. */
 void terminal_size(size_t *columns, size_t *rows);
 
 /* The next key, or 0 at once when none waits. Sequences of special keys are swallowed. */
