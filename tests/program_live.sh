@@ -83,8 +83,16 @@ same_as_tracked short.wav
 # a voice learned from the microphone
 "$make_audio" voice low.wav 16000 0 8
 (sleep 0.2; exec "$fake" play "$microphone" low.wav) &
-run 0 enroll Low --listen 6 --force
-wait $!
+player=$!
+if command -v script >/dev/null; then # its progress is a line that does not wrap
+    script -qefc "stty cols 40 rows 20; '$rill' enroll Low --listen 6 --force" screen >/dev/null </dev/null || fail "enroll on a terminal"
+    grep -v '^Script' screen | tr '\r' '\n' | grep '^Low: ' | sed "s/$(printf '\033')\[[0-9;]*[A-Za-z]//g" >progress
+    [ -s progress ] || fail "no progress of enroll"
+    [ "$(wc -L <progress)" -lt 40 ] || fail "the progress of enroll is wider than the terminal"
+else
+    run 0 enroll Low --listen 6 --force
+fi
+wait $player
 run 0 speakers
 told '^Low'
 

@@ -103,8 +103,10 @@ static void add(struct learned *learned, double seconds) {
 static void show_progress(const char *name, double seconds, const char *ending) {
     struct frame frame;
     char text[3 * RILL_NAME_SIZE + 96], clean[3 * RILL_NAME_SIZE];
+    size_t columns, rows;
+    terminal_size(&columns, &rows);
     text_clean(clean, sizeof clean, name);
-    frame_begin(&frame, 79);
+    frame_begin(&frame, columns - 1);
     snprintf(text, sizeof text, "%s: ", clean);
     frame_text(&frame, text);
     frame_style(&frame, "\x1b[7m");
