@@ -47,6 +47,9 @@ on_terminal "'$rill' track '$long.wav' >told" || fail "track to a file"
 tr '\r' '\n' <screen | sed "s/$escape\[K//" | grep 'times as fast' >progress || fail "no progress"
 grep -q '^a long name ' progress || fail "the progress does not name the recording"
 [ -z "$(awk 'length > 71' progress)" ] || fail "the progress is wider than the terminal"
+# what a pipe goes to may print on the same terminal
+on_terminal "'$rill' track talk.wav | cat" || fail "track to a pipe"
+grep -q 'times as fast' screen && fail "progress among what a pipe's reader prints"
 
 # a signal in the middle of a recording that does not end: Ctrl-C, a polite end, a crash
 "$make_audio" constant long.wav 16000 0.001 1600000

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <rill/stream/audio_file.h>
@@ -163,12 +164,19 @@ struct run {
     size_t tracked; /* recordings, at least in part */
 };
 
-/* How far it is, on standard error, when that is a terminal and standard output is not. */
+/* How far it is, on standard error, when that is a terminal and standard output is a file. */
 struct progress {
     const char *path;
     bool shown;
     double begun, told, whole_seconds;
 };
+
+/* What reads a pipe may well print on the same terminal: tee, grep, less. */
+static bool progress_is_seen_alone(void) {
+    struct stat output;
+    return isatty(STDERR_FILENO) && !isatty(STDOUT_FILENO) && fstat(STDOUT_FILENO, &output) == 0 &&
+           !S_ISFIFO(output.st_mode);
+}
 
 static void progress_tell(struct progress *progress, double seconds) {
     double now = clock_now();
@@ -259,7 +267,7 @@ static int track_open_file(struct run *run, rill_audio_file *file, const char *p
     session.figures.whole_seconds =
         (double)rill_audio_file_length(file) / (double)rill_audio_file_sample_rate_hz(file);
     session_draw(&session, name_of(path), false);
-    struct progress progress = {path, !session.display && !options->quiet && isatty(2) && !isatty(1),
+    struct progress progress = {path, !session.display && !options->quiet && progress_is_seen_alone(),
                                 clock_now(), 0, session.figures.whole_seconds};
     if (session.key && !session.display && !options->json && !options_rttm_is_output(options)) {
         char clean[1024];
