@@ -63,6 +63,10 @@ for signal in TERM INT SEGV; do
             grep -q 'now:' screen 2>/dev/null && break
             sleep 0.05
         done
+        if [ $signal = TERM ]; then # after a Ctrl-Z, which a shell without jobs passes over
+            kill -TSTP "$(cat pid)"
+            sleep 0.3
+        fi
         kill -$signal "$(cat pid)"
         kill $feeder
     ) &
@@ -70,5 +74,6 @@ for signal in TERM INT SEGV; do
         on_terminal "echo \$\$ >pid; exec '$rill' track - <sound" || true
     wait
     given_back "SIG$signal"
+    [ $signal != TERM ] || [ "$(grep -o "$escape\[?1049h" screen | wc -l)" = 2 ] || fail "Ctrl-Z leaves the picture to the shell"
 done
 finish

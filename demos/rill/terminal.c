@@ -45,6 +45,17 @@ static void handle(int signal_number, void (*handler)(int), int flags) {
     sigaction(signal_number, &action, NULL);
 }
 
+/* Ctrl-Z: the shell gets its own screen meanwhile. */
+static void on_suspend(int signal_number) {
+    const int error = errno;
+    if (drawing) terminal_write(leave, sizeof leave - 1);
+    handle(signal_number, SIG_DFL, 0);
+    raise(signal_number);
+    handle(signal_number, on_suspend, SA_RESTART | SA_NODEFER);
+    if (drawing) terminal_write(enter, sizeof enter - 1);
+    errno = error;
+}
+
 void stop_watch(void) {
     handle(SIGINT, on_stop, 0);
     handle(SIGTERM, on_stop, 0);
@@ -67,6 +78,7 @@ void terminal_enter(bool keys) {
     for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
         handle(crashes[i], on_crash, (int)(SA_RESETHAND | SA_NODEFER));
     handle(SIGWINCH, on_resize, SA_RESTART);
+    handle(SIGTSTP, on_suspend, SA_RESTART | SA_NODEFER);
     if (keys && isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &before) == 0) {
         struct termios single = before;
         single.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
