@@ -141,8 +141,9 @@ INLINE void delta_rows(size_t writes, size_t reads, size_t rows, size_t columns,
 INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const delta_block *delta,
                        const group_pass *p, group_fetch *fetch, size_t t, size_t width, group_writes *known) {
     vector out[group_steps][tile_columns], erased[group_steps][tile_columns];
-    for (size_t i = 0; i < group_steps; i++)
-        for (size_t c = 0; c < columns; c++) out[i][c] = erased[i][c] = splat(0);
+    UNROLL
+    for (size_t i = 0; i < group_steps; i++) UNROLL
+    for (size_t c = 0; c < columns; c++) out[i][c] = erased[i][c] = splat(0);
     /* what is taken on has been packed, what is read for more stays so */
     group_place at = {.from = p->from,
                       .to = p->to,
@@ -165,20 +166,22 @@ INLINE void delta_pass(size_t writes, size_t reads, size_t columns, const delta_
             delta_rows(writes, reads, 1, columns, &at, known, out, erased);
     }
     if (fetch->rows.which < fetch->rows.count) fetch->left = at.fetch_left;
-    for (size_t i = 0; i < writes; i++)
-        for (size_t c = 0; c < columns; c++)
-            store_up_to(p->output + i * p->output_stride + c * lanes, width,
-                        out[i][c] * splat(delta->b.factor[t + i]));
+    UNROLL
+    for (size_t i = 0; i < writes; i++) UNROLL
+    for (size_t c = 0; c < columns; c++)
+        store_up_to(p->output + i * p->output_stride + c * lanes, width,
+                    out[i][c] * splat(delta->b.factor[t + i]));
     t += writes;
     const float *scores = delta->score + t / group_steps * group_pairs;
     UNROLL
-    for (size_t i = 0; i < reads; i++)
-        for (size_t c = 0; c < columns; c++) {
-            const vector value = load(p->values + (i * columns + c) * lanes);
-            for (size_t j = 0; j < i; j++) erased[i][c] += splat(scores[pair_of(i, j)]) * erased[j][c];
-            erased[i][c] = splat(delta->beta[t + i]) * (value - splat(delta->held[t + i]) * erased[i][c]);
-            store(known->omega[i] + c * lanes, erased[i][c]);
-        }
+    for (size_t i = 0; i < reads; i++) UNROLL
+    for (size_t c = 0; c < columns; c++) {
+        const vector value = load(p->values + (i * columns + c) * lanes);
+        UNROLL
+        for (size_t j = 0; j < i; j++) erased[i][c] += splat(scores[pair_of(i, j)]) * erased[j][c];
+        erased[i][c] = splat(delta->beta[t + i]) * (value - splat(delta->held[t + i]) * erased[i][c]);
+        store(known->omega[i] + c * lanes, erased[i][c]);
+    }
 }
 
 /* Functions of their own, where a tile has all registers. */
