@@ -14,41 +14,41 @@ given_back() {
 }
 drawn() { grep -q "$escape\[?1049h" screen; }
 
-on_terminal "'$rill' track talk.wav" || fail "track on a terminal"
+on_terminal "\"\$rill\" track talk.wav" || fail "track on a terminal"
 given_back "track"
 grep -q 'S1 .*█' screen || fail "no row of a speaker"
 grep -q 'real-time factor' screen || fail "no footer"
 # on a line that is full the cursor stands on the last character, which must not be erased
-on_terminal "stty cols 20; '$rill' track talk.wav" || fail "track on a narrow terminal"
+on_terminal "stty cols 20; \"\$rill\" track talk.wav" || fail "track on a narrow terminal"
 given_back "track on a narrow terminal"
 grep -q 'latency 1.00 s · rea' screen || fail "no footer on a narrow terminal"
 grep -q "rea$escape\[0m$escape\[[JK]" screen && fail "the end of a full line is erased"
-on_terminal "NO_COLOR=1 '$rill' track talk.wav"
+on_terminal "NO_COLOR=1 \"\$rill\" track talk.wav"
 drawn && fail "drawn in spite of NO_COLOR"
 grep -q '^\[00:0' screen || fail "no lines in spite of NO_COLOR"
-terminal=dumb on_terminal "'$rill' track talk.wav"
+terminal=dumb on_terminal "\"\$rill\" track talk.wav"
 drawn && fail "drawn on a dumb terminal"
 for option in --json --quiet; do
-    on_terminal "'$rill' track $option talk.wav"
+    on_terminal "\"\$rill\" track $option talk.wav"
     drawn && fail "drawn in spite of $option"
 done
 
 # what goes wrong meanwhile can be read afterwards, below the picture or in the place of the progress
-on_terminal "'$rill' track --rttm /dev/full talk.wav" && fail "a full disk is no error"
+on_terminal "\"\$rill\" track --rttm /dev/full talk.wav" && fail "a full disk is no error"
 given_back "track with a full disk"
 sed "1,/$escape\[?1049l/d" screen | grep -q '^rill: /dev/full: ' || fail "what went wrong is taken away with the picture"
-on_terminal "'$rill' track talk.wav >/dev/full" && fail "a full disk is no error"
+on_terminal "\"\$rill\" track talk.wav >/dev/full" && fail "a full disk is no error"
 grep -q "$escape\[Krill: standard output" screen || fail "what went wrong stands behind the progress"
 
 # the progress stays in one line, whatever the recording is called
 long=$(printf 'a long name %.0s' 1 2 3 4 5 6 7 8)
 cp talk.wav "$long.wav"
-on_terminal "'$rill' track '$long.wav' >told" || fail "track to a file"
+on_terminal "\"\$rill\" track '$long.wav' >told" || fail "track to a file"
 tr '\r' '\n' <screen | sed "s/$escape\[K//" | grep 'times as fast' >progress || fail "no progress"
 grep -q '^a long name ' progress || fail "the progress does not name the recording"
 [ -z "$(awk 'length > 71' progress)" ] || fail "the progress is wider than the terminal"
 # what a pipe goes to may print on the same terminal
-on_terminal "'$rill' track talk.wav | cat" || fail "track to a pipe"
+on_terminal "\"\$rill\" track talk.wav | cat" || fail "track to a pipe"
 grep -q 'times as fast' screen && fail "progress among what a pipe's reader prints"
 
 # a signal in the middle of a recording that does not end: Ctrl-C, a polite end, a crash
@@ -71,7 +71,7 @@ for signal in TERM INT SEGV; do
         kill $feeder
     ) &
     ASAN_OPTIONS=${ASAN_OPTIONS:-}:handle_segv=0 \
-        on_terminal "echo \$\$ >pid; exec '$rill' track - <sound" || true
+        on_terminal "echo \$\$ >pid; exec \"\$rill\" track - <sound" || true
     wait
     given_back "SIG$signal"
     [ $signal != TERM ] || [ "$(grep -o "$escape\[?1049h" screen | wc -l)" = 2 ] || fail "Ctrl-Z leaves the picture to the shell"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # What the tests of the program share; sourced with the program and make_audio as arguments.
 set -euo pipefail
-rill=$1
+export rill=$1 # for the shells of script as well
 make_audio=$2
 here=$(dirname "$(realpath "$0")")
 directory=$(mktemp -d)

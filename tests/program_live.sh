@@ -85,7 +85,7 @@ same_as_tracked short.wav
 (sleep 0.2; exec "$fake" play "$microphone" low.wav) &
 player=$!
 if command -v script >/dev/null; then # its progress is a line that does not wrap
-    script -qefc "stty cols 40 rows 20; '$rill' enroll Low --listen 6 --force" screen >/dev/null </dev/null || fail "enroll on a terminal"
+    script -qefc "stty cols 40 rows 20; \"\$rill\" enroll Low --listen 6 --force" screen >/dev/null </dev/null || fail "enroll on a terminal"
     grep -v '^Script' screen | tr '\r' '\n' | grep '^Low: ' | sed "s/$(printf '\033')\[[0-9;]*[A-Za-z]//g" >progress
     [ -s progress ] || fail "no progress of enroll"
     [ "$(wc -L <progress)" -lt 40 ] || fail "the progress of enroll is wider than the terminal"
