@@ -12,16 +12,17 @@ import os
 import numpy as np
 import torch
 
-from channels import hum
+from channels import call, hum
 from corpora import SHARE
 from front_end import HOP, SETTINGS, WINDOW, log_mel, normalised
 from prepare import FLOOR, STEP, VERSIONS, quantised
 
 BANDS, GROUP = SETTINGS["mel_bands"], SETTINGS["frames_per_step"]
 LOUD = float(np.exp(-1.0))  # about the mel power of a band in speech at the level prepare.py gives
-KNOCKS, KNOCKS_FRAMES = 400, 500  # recordings of what nobody says, and how long they are
-HUMS, HUM_FRAMES, HUM_SHARE = 64, 700, 0.4  # the same of tones that stand, and their share of the noises
-MUSIC_SHARE = 0.15  # of the crops have music in place of a noise
+KNOCKS, KNOCKS_FRAMES = 5000, 500  # recordings of what nobody says, so many that none is known by heart, and how long they are
+HUMS, HUM_FRAMES, HUM_SHARE = 256, 700, 0.4  # the same of tones that stand, and their share of the noises
+CALLS, CALLS_FRAMES, CALLS_SHARE = 256, 700, 0.2  # of tones that call, and their share of the music
+MUSIC_SHARE = 0.2  # of the crops have music or sounds in place of a noise
 AGAIN_SHARE = 0.3  # of the crops are a second or so over and over
 SPEECH, NOISE, BABBLE, FAR, EVENTS, LAYERS = range(6)  # what a crop is mixed of
 AT_ONCE = 1 << 20  # frames that mix turns into power at once
@@ -43,7 +44,9 @@ class Voices:
         held += [quantised(np.log(events(KNOCKS_FRAMES, rng) + SETTINGS["log_floor"])) for _ in range(KNOCKS)]
         self.hums = self.knocks + KNOCKS * KNOCKS_FRAMES
         held += [quantised(log_mel(0.05 * hum(WINDOW + HOP * (HUM_FRAMES - 1), rng))) for _ in range(HUMS)]
-        self.music = self.hums + HUMS * HUM_FRAMES
+        self.calls = self.hums + HUMS * HUM_FRAMES
+        held += [quantised(log_mel(0.05 * call(WINDOW + HOP * (CALLS_FRAMES - 1), rng))) for _ in range(CALLS)]
+        self.music = self.calls + CALLS * CALLS_FRAMES
         held.append(np.fromfile(os.path.join(work, "music.u8"), np.uint8).reshape(-1, BANDS))
         self.music_frames = len(held[-1])
         self.base, row = np.zeros((len(speeds), len(VERSIONS)), np.int64), self.music + self.music_frames
@@ -91,12 +94,9 @@ class Voices:
             at += take + int(rng.integers(4, 40))
         return pieces, heard
 
-    def background(self, length, rng):
-        """pieces of a noise, from somewhere in it on, and again from its beginning"""
-        if rng.random() < HUM_SHARE:
-            first, count = self.hums + int(rng.integers(HUMS)) * HUM_FRAMES, HUM_FRAMES
-        else:
-            first, count = self.noises[rng.integers(len(self.noises))]
+    @staticmethod
+    def looped(first, count, length, rng):
+        """pieces of count rows, from somewhere in them on, and again from their beginning"""
         begin, at, pieces = int(rng.integers(0, count)), 0, []
         while at < length:
             take = min(int(count) - begin, length - at)
@@ -104,8 +104,16 @@ class Voices:
             at, begin = at + take, 0
         return pieces
 
+    def background(self, length, rng):
+        """pieces of a noise"""
+        if rng.random() < HUM_SHARE:
+            return self.looped(self.hums + int(rng.integers(HUMS)) * HUM_FRAMES, HUM_FRAMES, length, rng)
+        return self.looped(*self.noises[rng.integers(len(self.noises))], length, rng)
+
     def playing(self, length, rng):
-        """a piece of the music"""
+        """a piece of the music, or of tones that call"""
+        if rng.random() < CALLS_SHARE:
+            return self.looped(self.calls + int(rng.integers(CALLS)) * CALLS_FRAMES, CALLS_FRAMES, length, rng)
         return [(0, self.music + int(rng.integers(self.music_frames - length)), length)]
 
     def knocking(self, length, rng):
@@ -148,7 +156,7 @@ def events(frames, rng):
             length = int(rng.choice([4, 12, 40]))
             shape, curve = np.exp(-np.arange(length) / (length / 5)), curve + rng.uniform(-25, 8) * place
         else:
-            length = int(rng.uniform(8, 140))
+            length = int(8 * np.exp(rng.uniform(0, 3.8)))
             shape = np.hanning(length + 2)[1:-1] * rng.gamma(3, 1 / 3, length)
             if kind == 1:
                 curve = curve - 60 * np.abs(place - rng.uniform(0.2, 0.9)) * rng.uniform(0.2, 1)
@@ -264,7 +272,10 @@ def crop(plan, voices, queue, steps, rng):
         turns.append(voice)
         heard.append(on)
         last = voice
-        at += length + (-int(min(length * 0.5, rng.uniform(10, 120))) if rng.random() < 0.25 else int(rng.exponential(35)))
+        if rng.random() < 0.25:
+            at += length - int(min(length * 0.5, rng.uniform(10, 120)))
+        else:  # a pause, a long one now and then
+            at += length + int(rng.exponential(35 if rng.random() < 0.85 else 300))
     if music:
         plan.add(NOISE, voices.playing(frames, rng))
         plan.levels[-1][NOISE] = decibel(rng.uniform(-28, 2))
@@ -280,7 +291,7 @@ def crop(plan, voices, queue, steps, rng):
         plan.levels[-1][EVENTS] = decibel(rng.uniform(-18, 14))
     if rng.random() < 0.3 + 0.3 * hard:
         plan.hiss[-1] = decibel(np.cumsum(rng.normal(0, 0.5, BANDS)) - rng.uniform(28 - 16 * hard, 50))
-    plan.curve.append(microphone(hard, rng) * decibel(rng.uniform(-34, 12)))
+    plan.curve.append(microphone(hard, rng) * decibel(np.clip(rng.normal(-3, 9), -34, 12)))
     on = np.array(heard).reshape(len(turns), steps, GROUP).sum(2) >= GROUP // 2
     plan.order.append(order_of(on, rng))
     on = on[:, plan.order[-1]]

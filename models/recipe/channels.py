@@ -128,3 +128,19 @@ def hum(length, rng):
     for k in range(1, max(2, 1 + int(highest / lowest))):
         x += np.exp(-tilt * k) * rng.gamma(1) * np.cos(2 * np.pi * (k * lowest * time + rng.random()))
     return x / np.sqrt((x**2).mean())
+
+
+def call(length, rng):
+    """what machines call with: one to three tones that stand, glide or warble, in bursts or without end; its mean square is 1"""
+    time, x = np.arange(length) / RATE, np.zeros(length)
+    glide = rng.random() < 0.4
+    swing, rate = rng.uniform(0.1, 1) * glide, 10 ** rng.uniform(-1, 1)
+    for _ in range(rng.integers(1, 4)):
+        hertz = 80 * np.exp(rng.uniform(0, 4.3)) * 2 ** (swing * np.sin(2 * np.pi * rate * time))
+        wave = np.sin(2 * np.pi * np.cumsum(hertz) / RATE)
+        x += rng.gamma(2) * (np.sign(wave) if rng.random() < 0.2 else wave)
+    if rng.random() < 0.6:
+        period, share = 10 ** rng.uniform(-0.8, 0.6), rng.uniform(0.2, 0.8)
+        x *= (time + rng.uniform(0, period)) % period < share * period
+    x += rng.normal(0, 10 ** (-rng.uniform(2, 4)), length)
+    return x / np.sqrt((x**2).mean())

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Music that nobody sings: small pieces by chance, chords, bass, a melody and drums, played by FluidSynth with the
-instruments of FluidR3 (MIT licence). A network that has never heard music tells it as speech."""
+"""Music that nobody sings, and sounds: small pieces by chance, chords, bass, a melody and drums, or single sounds one now
+and then, played by FluidSynth with the instruments of FluidR3 (MIT licence). A network that has never heard such tells it as
+speech."""
 import os
 import shutil
 import subprocess
@@ -17,6 +18,8 @@ TICKS = 96  # of a quarter note
 VOICES = {52, 53, 54, 85, 91}  # instruments of General MIDI that sing
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10), (0, 2, 4, 7, 9))
 KICK, SNARE, HAT, CYMBAL = 36, 38, 42, 49
+EFFECTS = range(96, 128)  # bells, drums, birds, a telephone, applause; breath noise too
+SOUNDS_SHARE = 0.35  # of the pieces
 DRUMS = 9  # the channel that has them
 
 
@@ -54,6 +57,18 @@ def composed(rng):
     return notes, instruments, quarters
 
 
+def sounds(rng):
+    """the same of what is no music: sounds, each for itself, of all pitches and lengths"""
+    notes, at, instruments = [], 0.0, {k: int(rng.choice(EFFECTS)) for k in range(8)}
+    apart, quarters = rng.choice([60, 150, 400]), 60
+    while at < SECONDS * TICKS:
+        channel = DRUMS if rng.random() < 0.4 else int(rng.integers(8))
+        key = int(rng.integers(27, 88) if channel == DRUMS else rng.integers(30, 100))
+        notes.append((at, max(4, rng.exponential(80)), channel, key, int(rng.integers(50, 127))))
+        at += rng.exponential(apart)
+    return notes, instruments, quarters
+
+
 def midi(notes, instruments, quarters):
     """the bytes of a Standard MIDI File of one track"""
 
@@ -83,7 +98,7 @@ def piece(rng):
     with tempfile.TemporaryDirectory() as folder:
         score, played = os.path.join(folder, "score.mid"), os.path.join(folder, "played.wav")
         with open(score, "wb") as file:
-            file.write(midi(*composed(rng)))
+            file.write(midi(*(sounds if rng.random() < SOUNDS_SHARE else composed)(rng)))
         subprocess.run(["fluidsynth", "-ni", "-q", "-g", "0.5", "-r", str(RATE), "-F", played, SOUNDS, score], check=True, stdout=subprocess.DEVNULL)
         samples = soundfile.read(played, dtype="float32")[0]
     samples = samples.mean(1)[: int(SECONDS * RATE)]

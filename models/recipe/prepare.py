@@ -44,7 +44,7 @@ VERSIONS = ["dry", "room", "codec"]
 FLOOR, STEP = -14.0, 0.094
 ROOMS = 600  # of which a warp's utterances are in
 AT_ONCE = 24_000_000  # samples of them that are warped at once
-PIECES = 72  # of music
+PIECES = 432  # of music and sounds, so many that none is known by heart
 SHORTEST = 0.25  # seconds of an utterance below which it is left out
 
 @contextmanager

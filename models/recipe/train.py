@@ -28,11 +28,11 @@ from torch.nn import functional as F
 from batches import GROUP, Batches, Voices, mix
 from conversations import Corpus
 from export import read_model, write_model
-from front_end import RATE, high_pass, log_mel, normalised
+from front_end import HOP, RATE, high_pass, log_mel, normalised
 from network import Network
 from prepare import training_rows
 
-CROP_STEPS, PEAK, WARM = 125, 2.0e-3, 200
+PEAK, WARM = 2.0e-3, 200
 SCALE, TEACHER_SCALE, OTHERS = 15.0, 20.0, 2048
 ALIKE = 0.65  # cosine of the teacher's vectors above which two voices, warps of one most often, are not told apart
 
@@ -168,6 +168,7 @@ def main():
     parser.add_argument("--steps", type=int, default=20000)
     parser.add_argument("--minutes", type=float, default=math.inf, help="of training at most: the rate falls, and it ends, by then or by --steps")
     parser.add_argument("--crops", type=int, default=32)
+    parser.add_argument("--seconds", type=float, default=5, help="of a crop (%(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
     parser.add_argument("--begin", help="a model file whose network is trained on, whatever its shape; with a lower --peak")
     parser.add_argument("--speech-layers", type=int, default=0, help="with --begin: trains a branch of so many layers for speech and overlap alone")
@@ -182,7 +183,7 @@ def main():
     parser.add_argument("--compile", action="store_true", help="with torch.compile: a fifth faster, wants a C++ compiler")
     parser.add_argument("--without", nargs="*", default=[], help="corpora left out, to be tested on")
     arguments = parser.parse_args()
-    for name in ("steps", "minutes", "crops", "peak", "dim", "layers", "wide", "threads", "workers"):
+    for name in ("steps", "minutes", "crops", "seconds", "peak", "dim", "layers", "wide", "threads", "workers"):
         if not getattr(arguments, name) > 0:
             parser.error(f"--{name} is above 0")
     if arguments.speech_layers and not arguments.begin:
@@ -190,7 +191,7 @@ def main():
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     rows = training_rows(Corpus(arguments.data))
-    device, trials = arguments.device, Trials(arguments.data)
+    device, trials, crop_steps = arguments.device, Trials(arguments.data), round(arguments.seconds * RATE / HOP / GROUP)
     voices = Voices(arguments.frames or arguments.work, rows, arguments.without, device)
     if arguments.begin:
         network = Network.from_model(*read_model(arguments.begin))
@@ -215,7 +216,7 @@ def main():
         mean.load_state_dict(saved["mean"])
         losses.load_state_dict(saved["losses"])
         optimizer.load_state_dict(saved["optimizer"])
-    batches = Batches(voices, arguments.crops, CROP_STEPS, arguments.seed + step)
+    batches = Batches(voices, arguments.crops, crop_steps, arguments.seed + step)
     loader = iter(torch.utils.data.DataLoader(batches, batch_size=None, num_workers=arguments.workers, prefetch_factor=8))
 
     def keep():
@@ -236,7 +237,7 @@ def main():
         heard, truth = next(loader)
         waited += time.time() - before
         heard, truth = ([t.to(device) for t in some] for some in (heard, truth))
-        x = heard[0] if len(heard) == 1 else mix(voices.frames, CROP_STEPS, *heard)
+        x = heard[0] if len(heard) == 1 else mix(voices.frames, crop_steps, *heard)
         rate = arguments.peak * min(1, (step + 1) / WARM) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-6
         for group in optimizer.param_groups:
             group["lr"] = rate
