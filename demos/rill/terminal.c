@@ -48,10 +48,14 @@ static void handle(int signal_number, void (*handler)(int), int flags) {
 /* Ctrl-Z: the shell gets its own screen meanwhile. */
 static void on_suspend(int signal_number) {
     const int error = errno;
+    sigset_t mine;
+    sigemptyset(&mine);
+    sigaddset(&mine, signal_number);
     if (drawing) terminal_write(leave, sizeof leave - 1);
     handle(signal_number, SIG_DFL, 0);
     raise(signal_number);
-    handle(signal_number, on_suspend, SA_RESTART | SA_NODEFER);
+    sigprocmask(SIG_UNBLOCK, &mine, NULL); /* stops here */
+    handle(signal_number, on_suspend, SA_RESTART);
     if (drawing) terminal_write(enter, sizeof enter - 1);
     errno = error;
 }
@@ -78,7 +82,7 @@ void terminal_enter(bool keys) {
     for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
         handle(crashes[i], on_crash, (int)(SA_RESETHAND | SA_NODEFER));
     handle(SIGWINCH, on_resize, SA_RESTART);
-    handle(SIGTSTP, on_suspend, SA_RESTART | SA_NODEFER);
+    handle(SIGTSTP, on_suspend, SA_RESTART);
     if (keys && isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &before) == 0) {
         struct termios single = before;
         single.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
