@@ -17,7 +17,7 @@ size_t rill_encoder_size(const rill_model *model) {
 void rill_encoder_init(const rill_model *model, void *encoder) {
     assert(model && encoder && (uintptr_t)encoder % RILL_STATE_ALIGNMENT == 0);
     memset(encoder, 0, rill_encoder_size(model)); /* padding too: equal states are equal bytes */
-    for (size_t i = 0; i < model->info.layers + model->info.speech_layers; i++)
+    for (size_t i = 0; i < rill_model_layers(&model->info); i++)
         rill_attention_init(&model->attention, (unsigned char *)encoder + i * rill_layer_state_size(model));
 }
 

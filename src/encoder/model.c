@@ -61,7 +61,7 @@ static rill_status read_model(const char *name, rill_model *model, rill_error *w
     if (status == RILL_OK) status = read_attention(name, model, why);
     if (status != RILL_OK) return status;
     model->kernels = rill_kernels_get();
-    model->info.state_size = (model->info.layers + model->info.speech_layers) * rill_layer_state_size(model);
+    model->info.state_size = rill_model_layers(&model->info) * rill_layer_state_size(model);
     rill_model_fingerprint(&model->file, model->info.fingerprint);
     return RILL_OK;
 }

@@ -35,13 +35,18 @@ struct rill_model {
     rill_attention_shape attention; /* of every layer */
     rill_packed_dense input;        /* frames_per_step · mel_bands → model_dim */
     rill_norm_weights input_norm;
-    rill_layer_weights *layers; /* [info.layers], then [info.speech_layers] of the branch for speech */
+    rill_layer_weights *layers; /* [rill_model_layers]: info.layers, then those of the branch for speech */
     rill_norm_weights output_norm;
     rill_norm_weights speech_norm;       /* of the branch; output_norm when there is none */
     rill_packed_dense embedding, speech; /* → embedding_dim, → 1 */
     rill_packed_dense overlap;           /* → 1; when info.has_overlap */
     unsigned char *packed;               /* what the layers weigh with, in the order of a step */
 };
+
+/* Layers that a step goes through, those of the branch for speech among them. */
+static inline size_t rill_model_layers(const rill_model_info *info) {
+    return info->layers + info->speech_layers;
+}
 
 /* Reads the format and every number the encoder and front end need from the metadata, with limits
  * (docs/model-format.md). name appears in errors. */

@@ -39,12 +39,20 @@ static double read_number(reader *from, const char *key, double least, double mo
     return number;
 }
 
-static size_t read_count(reader *from, const char *key, size_t least, size_t most) {
-    double number = read_number(from, key, (double)least, (double)most);
+/* The same of a key that may lack. */
+static double read_number_or(reader *from, const char *key, double least, double most, double fallback) {
+    return rill_safetensors_text(from->file, key) ? read_number(from, key, least, most) : fallback;
+}
+
+static size_t whole(reader *from, const char *key, double number) {
     if (from->status == RILL_OK && number != floor(number))
         from->status = rill_fail(from->why, RILL_BAD_FORMAT, "%s: metadata %s = %g is no whole number",
                                  from->name, key, number);
     return from->status == RILL_OK ? (size_t)number : 0;
+}
+
+static size_t read_count(reader *from, const char *key, size_t most) {
+    return whole(from, key, read_number(from, key, 1, (double)most));
 }
 
 /* Text for people ends up on terminals: control characters are refused. */
@@ -76,31 +84,30 @@ static void require(reader *from, const char *key, const char *value) {
 }
 
 static void read_front_end(reader *from, rill_model_info *info) {
-    info->sample_rate_hz = (unsigned)read_count(from, "sample_rate_hz", 1, 768000);
-    info->window_samples = read_count(from, "window_samples", 1, 65536);
-    info->hop_samples = read_count(from, "hop_samples", 1, 65536);
-    info->fft_size = read_count(from, "fft_size", 1, 131072);
-    info->mel_bands = read_count(from, "mel_bands", 1, 1024);
+    info->sample_rate_hz = (unsigned)read_count(from, "sample_rate_hz", 768000);
+    info->window_samples = read_count(from, "window_samples", 65536);
+    info->hop_samples = read_count(from, "hop_samples", 65536);
+    info->fft_size = read_count(from, "fft_size", 131072);
+    info->mel_bands = read_count(from, "mel_bands", 1024);
     info->mel_hz_min = read_number(from, "mel_hz_min", 0, 384000);
     info->mel_hz_max = read_number(from, "mel_hz_max", 0, 384000);
     info->log_floor = read_number(from, "log_floor", 1e-30, 1);
     info->feature_mean = read_number(from, "feature_mean", -1e6, 1e6);
     info->feature_scale = read_number(from, "feature_scale", 1e-6, 1e6);
-    if (rill_safetensors_text(from->file, "high_pass_hz"))
-        info->high_pass_hz = read_number(from, "high_pass_hz", 0, 1000);
+    info->high_pass_hz = read_number_or(from, "high_pass_hz", 0, 1000, 0);
 }
 
 static void read_network(reader *from, rill_model_info *info) {
     require(from, "feature_map", "elu+1");
-    info->frames_per_step = read_count(from, "frames_per_step", 1, 64);
-    info->layers = read_count(from, "layers", 1, 64);
-    info->model_dim = read_count(from, "model_dim", 1, 4096);
-    info->heads = read_count(from, "heads", 1, 4096);
-    info->feed_forward_dim = read_count(from, "feed_forward_dim", 1, 16384);
-    info->convolution_kernel = read_count(from, "convolution_kernel", 1, 256);
-    info->embedding_dim = read_count(from, "embedding_dim", 1, 4096);
-    if (rill_safetensors_text(from->file, "speech_layers"))
-        info->speech_layers = read_count(from, "speech_layers", 0, info->layers);
+    info->frames_per_step = read_count(from, "frames_per_step", 64);
+    info->layers = read_count(from, "layers", 64);
+    info->model_dim = read_count(from, "model_dim", 4096);
+    info->heads = read_count(from, "heads", 4096);
+    info->feed_forward_dim = read_count(from, "feed_forward_dim", 16384);
+    info->convolution_kernel = read_count(from, "convolution_kernel", 256);
+    info->embedding_dim = read_count(from, "embedding_dim", 4096);
+    info->speech_layers =
+        whole(from, "speech_layers", read_number_or(from, "speech_layers", 0, (double)info->layers, 0));
     info->normalizer_epsilon = read_number(from, "normalizer_epsilon", 1e-30, 1);
     info->norm_epsilon = read_number(from, "norm_epsilon", 1e-30, 1);
 }
@@ -138,11 +145,8 @@ rill_status rill_model_read_info(const char *name, const rill_safetensors *file,
     read_label(&from, "licence", "not stated", sizeof info->licence, info->licence);
     read_front_end(&from, info);
     read_network(&from, info);
-    info->skipped_start_seconds = 0.3;
-    if (rill_safetensors_text(file, "skipped_start_seconds"))
-        info->skipped_start_seconds = read_number(&from, "skipped_start_seconds", 0, 60);
-    if (rill_safetensors_text(file, "heard_again_seconds"))
-        info->heard_again_seconds = read_number(&from, "heard_again_seconds", 0, 60);
+    info->skipped_start_seconds = read_number_or(&from, "skipped_start_seconds", 0, 60, 0.3);
+    info->heard_again_seconds = read_number_or(&from, "heard_again_seconds", 0, 60, 0);
     if (from.status == RILL_OK) from.status = check_relations(&from, info);
     if (from.status == RILL_OK) derive(info);
     return from.status;

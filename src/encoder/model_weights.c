@@ -179,7 +179,7 @@ static void find_network(finder *in, rill_model *model) {
 
 rill_status rill_model_read_weights(const char *name, rill_model *model, rill_error *why) {
     finder in = {.name = name, .file = &model->file, .why = why};
-    model->layers = calloc(model->info.layers + model->info.speech_layers, sizeof *model->layers);
+    model->layers = calloc(rill_model_layers(&model->info), sizeof *model->layers);
     if (!model->layers) return rill_fail(why, RILL_OUT_OF_MEMORY, "%s: out of memory", name);
     find_network(&in, model);
     if (in.status != RILL_OK) return in.status;
