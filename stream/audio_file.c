@@ -147,9 +147,13 @@ uint64_t rill_audio_file_length(const rill_audio_file *file) {
     return file->length;
 }
 
+static int container(const rill_audio_file *file) {
+    return file->info.format & SF_FORMAT_TYPEMASK;
+}
+
 /* libmpg123 tells the terminal of every frame that is damaged. */
 static bool prints(const rill_audio_file *file) {
-    return (file->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG;
+    return container(file) == SF_FORMAT_MPEG;
 }
 
 static sf_count_t read_frames(rill_audio_file *file, size_t count) {
@@ -164,7 +168,7 @@ static sf_count_t read_frames(rill_audio_file *file, size_t count) {
 static rill_status what_is_missing(const rill_audio_file *file, rill_error *why) {
     const double rate = file->info.samplerate;
     const double seconds = (double)file->position / rate, whole = (double)file->length / rate;
-    if ((file->info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_OGG)
+    if (container(file) == SF_FORMAT_OGG)
         return rill_fail(why, RILL_BAD_FORMAT, "%s: is damaged: %.1f s of its %.1f s are missing", file->name,
                          whole - seconds, whole);
     if (rill_audio_source_left(&file->source) > 0)
@@ -181,8 +185,8 @@ static rill_status how_it_ended(const rill_audio_file *file, rill_error *why) {
     if (file->source.error)
         return rill_fail(why, RILL_IO_ERROR, "%s: after %.1f s: %s", file->name, seconds,
                          strerror(file->source.error));
-    const int format = file->info.format & SF_FORMAT_TYPEMASK;
     if (file->length > file->position) return what_is_missing(file, why);
+    const int format = container(file);
     if (!file->position && (format == SF_FORMAT_OGG || format == SF_FORMAT_MPEG))
         return rill_fail(why, RILL_BAD_FORMAT, "%s: breaks off before its first sample", file->name);
     if (sf_error(file->sound) != SF_ERR_NO_ERROR)
