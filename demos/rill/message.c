@@ -14,12 +14,13 @@ static char kept[4 * TEXT_MESSAGE_SIZE]; /* lines, while held; what has no room 
 static void say(const char *before, const char *format, va_list arguments) {
     char clean[TEXT_MESSAGE_SIZE];
     text_message(clean, format, arguments);
-    const bool nameless = strncmp(clean, ": ", 2) == 0; /* a file's: a shell's variable that is not set */
+    /* the name of a file may be empty: a shell's variable that is not set */
+    const char *const name = strncmp(clean, ": ", 2) == 0 ? "\"\"" : "";
     const size_t used = strlen(kept);
     if (held)
-        snprintf(kept + used, sizeof kept - used, "%s%s%s\n", before, nameless ? "\"\"" : "", clean);
+        snprintf(kept + used, sizeof kept - used, "%s%s%s\n", before, name, clean);
     else
-        fprintf(stderr, "%s%s%s\n", before, nameless ? "\"\"" : "", clean);
+        fprintf(stderr, "%s%s%s\n", before, name, clean);
 }
 
 void messages_hold(void) {

@@ -86,7 +86,7 @@ void terminal_enter(bool keys) {
     if (keys && isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &before) == 0) {
         struct termios single = before;
         single.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-        single.c_cc[VSUSP] = _POSIX_VDISABLE; /* Ctrl-Z would leave the picture on the wrong screen */
+        single.c_cc[VSUSP] = _POSIX_VDISABLE; /* the shell would be left without echo */
         single.c_cc[VMIN] = 0;
         single.c_cc[VTIME] = 0;
         raw = tcsetattr(STDIN_FILENO, TCSANOW, &single) == 0;
