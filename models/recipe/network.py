@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 EPSILON = 1e-6  # of the attention's normalizer
+SHAPE = ("model_dim", "layers", "heads", "feed_forward_dim", "convolution_kernel", "embedding_dim", "speech_layers")
 
 
 class Dense(nn.Linear):
@@ -133,8 +134,8 @@ class Network(nn.Module):
         so many of the last layers stand twice: once for the embedding, once for speech and overlap"""
         super().__init__()
         half_lives = np.geomspace(8, 320, heads or dim // 32)
-        self.shape = {"layers": layers, "model_dim": dim, "heads": len(half_lives), "feed_forward_dim": wide,
-                      "convolution_kernel": taps, "embedding_dim": embedding, "speech_layers": speech_layers}
+        self.shape = dict(zip(SHAPE, (dim, layers, len(half_lives), wide, taps, embedding, speech_layers)))
+        self.shared = layers - speech_layers  # of which embedding and speech are both made
 
         def stack(count):
             return nn.ModuleList(nn.ModuleList([Attention(dim, half_lives), Convolution(dim, taps), FeedForward(dim, wide)])
@@ -154,7 +155,7 @@ class Network(nn.Module):
 
     def parting(self, x):
         """the hidden steps that embedding and speech are both made of"""
-        return self.through(self.layers[: len(self.layers) - len(self.speech_layers)], self.norm(self.projection(x)))
+        return self.through(self.layers[: self.shared], self.norm(self.projection(x)))
 
     def logits(self, parting, output=None):
         """of speech, of overlap; output: what the embedding is made of, which they are made of too where they have no branch"""
@@ -164,23 +165,21 @@ class Network(nn.Module):
     def forward(self, x):
         """x [batch][steps][320], normalised log-mel → unit embeddings, speech logits, overlap logits"""
         parting = self.parting(x)
-        o = self.output_norm(self.through(self.layers[len(self.layers) - len(self.speech_layers) :], parting))
+        o = self.output_norm(self.through(self.layers[self.shared :], parting))
         return F.normalize(self.embedding(o), dim=2), *self.logits(parting, o)
 
     def branched(self, layers):
         """a network that gives the same, with a branch of so many layers for speech and overlap"""
-        state, shape = self.state_dict(), self.shape
-        network = Network(self.projection.in_features, shape["model_dim"], shape["layers"], shape["heads"], shape["feed_forward_dim"],
-                          shape["convolution_kernel"], shape["embedding_dim"], layers)
-        first = shape["layers"] - layers
-        for name in network.state_dict():
+        old, network = self.state_dict(), self.of_shape(self.projection.in_features, {**self.shape, "speech_layers": layers})
+
+        def begins_as(name):
             part, _, rest = name.partition(".")
             if part == "speech_layers":
                 number, _, inner = rest.partition(".")
-                state[name] = state[f"layers.{first + int(number)}.{inner}"]
-            elif part == "speech_norm":
-                state[name] = state[f"output_norm.{rest}"]
-        network.load_state_dict(state)
+                return f"layers.{network.shared + int(number)}.{inner}"
+            return f"output_norm.{rest}" if part == "speech_norm" else name
+
+        network.load_state_dict({name: old[begins_as(name)] for name in network.state_dict()})
         return network
 
     @staticmethod
@@ -204,12 +203,14 @@ class Network(nn.Module):
         return out
 
     @classmethod
+    def of_shape(cls, inputs, shape):
+        return cls(inputs, *(int(shape[key]) for key in SHAPE))
+
+    @classmethod
     def from_model(cls, metadata, tensors):
         """the network of a model file, in the arrays' own precision"""
-        number = {k: int(metadata[k]) for k in ("model_dim", "layers", "heads", "feed_forward_dim", "convolution_kernel", "embedding_dim")}
-        inputs = int(metadata["frames_per_step"]) * int(metadata["mel_bands"])
-        network = cls(inputs, number["model_dim"], number["layers"], number["heads"], number["feed_forward_dim"],
-                      number["convolution_kernel"], number["embedding_dim"], int(metadata.get("speech_layers", 0)))
+        metadata = {"speech_layers": 0, **metadata}
+        network = cls.of_shape(int(metadata["frames_per_step"]) * int(metadata["mel_bands"]), metadata)
         state = {}
         for name, old in network.state_dict().items():
             file_name = cls.file_name(name)

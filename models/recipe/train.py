@@ -4,7 +4,8 @@
 Checkpoints go to WORK/checkpoint.pt, about every two minutes; started again, training goes on from there, also with
 another --steps. WORK/log.tsv gets the losses and the equal error rates on trials_dev.tsv. WORK/network.safetensors is a
 mean of the latest weights, as the program reads it: where those rates, in the mean of three, were lowest, since a network
-that has learned the voices of train by heart tells others worse than it did before; of a branch, on which they hardly hang, the latest. --device cuda trains, and mixes, there.
+that has learned the voices of train by heart tells others worse than it did before; of a branch, on which they hardly hang,
+the latest. --device cuda trains, and mixes, there.
 
 The loss tells every turn's voice from all others, three ways:
   contrast   each step at least 0.3 s into its turn, and each turn's mean (of every other turn, the first seconds' mean),
@@ -43,6 +44,7 @@ class Losses(torch.nn.Module):
         centred = teacher - teacher.mean(0)
         self.register_buffer("classes", F.normalize(torch.from_numpy(centred), dim=1), persistent=False)
         self.register_buffer("trust", torch.from_numpy(trust), persistent=False)
+        self.of_speech = SpeechLosses()
         self.scale = torch.nn.Parameter(torch.tensor(float(np.log(SCALE))))
 
     def contrast(self, x, own, means, voice, crop):
@@ -91,12 +93,15 @@ class Losses(torch.nn.Module):
         parts["taught"], parts["near"] = self.taught(means, voice)
         few = slice(0, 12 * crops)
         parts["step_taught"], parts["step_near"] = self.taught(steps[few], voice[own[few]])
-        return parts | of_speech(speech_logit, overlap_logit, speech, overlap)
+        return parts | self.of_speech(speech_logit, overlap_logit, who, age, speech, overlap, voice, crop)
 
 
-def of_speech(speech_logit, overlap_logit, speech, overlap):
-    return {"speech": F.binary_cross_entropy_with_logits(speech_logit, speech),
-            "overlap": F.binary_cross_entropy_with_logits(overlap_logit, overlap)}
+class SpeechLosses(torch.nn.Module):
+    """of speech alone, by the same truth"""
+
+    def forward(self, speech_logit, overlap_logit, who, age, speech, overlap, voice, crop):
+        return {"speech": F.binary_cross_entropy_with_logits(speech_logit, speech),
+                "overlap": F.binary_cross_entropy_with_logits(overlap_logit, overlap)}
 
 
 def weighed(parts):
@@ -201,7 +206,7 @@ def main():
     else:
         network = Network(dim=arguments.dim, layers=arguments.layers, wide=arguments.wide).to(device)
     branch = Branch(network) if arguments.speech_layers else None
-    losses = torch.nn.Module() if branch else Losses(voices.teacher, voices.trust).to(device)
+    losses = SpeechLosses() if branch else Losses(voices.teacher, voices.trust).to(device)
     parameters = [p for p in (*network.parameters(), *losses.parameters()) if p.requires_grad]
     decayed = [p for p in parameters if p.dim() > 1]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.03},
@@ -243,7 +248,7 @@ def main():
             group["lr"] = rate
         with torch.autocast(device, torch.bfloat16):
             out = [y.float() for y in running(x)]
-            loss, parts = weighed(of_speech(*out, *truth[2:4]) if branch else losses(*out, *truth))
+            loss, parts = weighed(losses(*out, *truth))
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
