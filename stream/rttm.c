@@ -4,7 +4,8 @@
  *     SPEAKER file channel start duration <NA> <NA> speaker <NA> <NA>         (RTTM)
  *     file channel start end                                                 (UEM)
  *
- * Fields are separated by blanks; a line that starts with ; or # is a comment. */
+ * Fields are separated by blanks; a line that starts with ; or # is a comment, and one ends as on any system:
+ * in LF, CR LF, or CR. */
 #include <math.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -27,7 +28,7 @@ typedef struct rttm_line {
 } rttm_line;
 
 static bool is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f';
+    return c == ' ' || c == '\t' || c == '\v' || c == '\f';
 }
 
 /* Cuts text into its first FIELDS words, in place. */
@@ -135,10 +136,10 @@ static rill_status parse_lines(const char *name, char *text, size_t size, parse_
     if (size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) text += 3, size -= 3;
     rttm_line line = {.name = name, .number = 1};
     for (char *end = text + size; text < end; line.number++) {
-        char *newline = memchr(text, '\n', (size_t)(end - text));
-        if (!newline) newline = end;
-        if (memchr(text, 0, (size_t)(newline - text)))
+        char *newline = text + strcspn(text, "\r\n");
+        if (!*newline && newline < end)
             return rill_fail(why, RILL_BAD_FORMAT, "%s:%zu: a NUL byte: this is no text", name, line.number);
+        if (newline[0] == '\r' && newline[1] == '\n') *newline++ = 0;
         *newline = 0;
         split(text, &line);
         if (line.fields && line.field[0][0] != ';' && line.field[0][0] != '#') {

@@ -102,6 +102,25 @@ Test(rttm, a_line_that_is_wrong_is_named) {
     free(long_text);
 }
 
+/* A line ends in LF, CR LF or CR, and counts once. */
+Test(rttm, lines_end_as_on_any_system) {
+    const char *ending[] = {"\n", "\r\n", "\r"};
+    for (size_t i = 0; i < 3; i++) {
+        const char *const e = ending[i];
+        char text[256];
+        snprintf(text, sizeof text,
+                 ";; by hand%sSPEAKER a 1 0 1 <NA> <NA> A%s%sSPEAKER a 1 2 1 <NA> <NA> B%s", e, e, e, e);
+        rill_turns *turns = parsed(rill_rttm_parse, text);
+        cr_assert_eq(rill_turns_count(turns), 2, "ending %zu", i);
+        assert_turn(turns, 0, (rill_turn){"a", "A", 0, 1});
+        assert_turn(turns, 1, (rill_turn){"a", "B", 2, 1});
+        rill_turns_destroy(turns);
+        const size_t size =
+            (size_t)snprintf(text, sizeof text, ";;%s%sSPEAKER a 1 x 1 <NA> <NA> A%s", e, e, e);
+        assert_refused(rill_rttm_parse, text, size, "talk.rttm:3:");
+    }
+}
+
 Test(rttm, uem_gives_regions) {
     rill_turns *turns =
         parsed(rill_uem_parse, ";; file channel start end\na 1 0.000 10.5\r\nb\t1\t2\t2 extra\n");
