@@ -246,6 +246,54 @@ Test(softmax_attention, scores_are_what_the_output_is_made_of) {
     }
 }
 
+/* Which of 4 keys each of 2 queries sees, a bit a key. */
+Test(softmax_attention, positions_may_be_as_far_away_as_their_type_reaches) {
+    enum { keys = 4, queries = 2 };
+    const size_t far = PTRDIFF_MAX;
+    const struct {
+        ptrdiff_t offset;
+        bool causal, windowed;
+        size_t before, after;
+        float seen[queries];
+    } cases[] = {
+        {PTRDIFF_MAX, true, false, 0, 0, {15, 15}},
+        {PTRDIFF_MIN, true, false, 0, 0, {0, 0}},
+        {PTRDIFF_MAX, true, true, RILL_UNBOUNDED, 0, {15, 15}},
+        {PTRDIFF_MAX, false, true, RILL_UNBOUNDED, RILL_UNBOUNDED, {15, 15}},
+        {PTRDIFF_MIN, false, true, RILL_UNBOUNDED, RILL_UNBOUNDED, {15, 15}},
+        {PTRDIFF_MAX, false, true, far, 0, {15, 14}},
+        {PTRDIFF_MAX, false, true, far - 2, 0, {12, 8}},
+        {PTRDIFF_MAX, false, true, far / 2, RILL_UNBOUNDED, {0, 0}},
+        {PTRDIFF_MIN, false, true, 0, far, {0, 1}},
+        {PTRDIFF_MIN, false, true, 0, far + 2, {3, 7}},
+        {PTRDIFF_MIN, false, true, 0, RILL_UNBOUNDED - 1, {15, 15}},
+        {PTRDIFF_MIN, false, true, RILL_UNBOUNDED - 1, far / 2, {0, 0}},
+    };
+    const rill_softmax_shape shape = {.similarity = RILL_SIMILARITY_PRODUCT,
+                                      .heads = 1,
+                                      .query_heads = 1,
+                                      .key_dim = 1,
+                                      .value_dim = 1,
+                                      .scale = 1};
+    const float ones[keys] = {1, 1, 1, 1}, values[keys] = {1, 2, 4, 8};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        const rill_softmax_input input = {.queries_length = queries,
+                                          .keys_length = keys,
+                                          .queries = ones,
+                                          .keys = ones,
+                                          .values = values,
+                                          .offset = cases[c].offset,
+                                          .causal = cases[c].causal,
+                                          .windowed = cases[c].windowed,
+                                          .window_before = cases[c].before,
+                                          .window_after = cases[c].after};
+        float output[queries];
+        rill_softmax_attention(&shape, &input, output);
+        for (size_t i = 0; i < queries; i++)
+            cr_assert(output[i] == cases[c].seen[i], "case %zu, query %zu: %g", c, i, (double)output[i]);
+    }
+}
+
 Test(softmax_attention, refuses_shapes_that_are_none) {
     const rill_softmax_shape good = {.heads = 2, .query_heads = 4, .key_dim = 8, .value_dim = 8, .scale = 1};
     cr_assert(rill_softmax_check(&good, NULL) == RILL_OK);

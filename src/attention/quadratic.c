@@ -80,24 +80,26 @@ static double divisor_of(const rill_softmax_shape *shape, const row_sums *sums) 
     return sums->weights == 0 ? 1 : sums->weights; /* nothing seen: 0 / 1 */
 }
 
-static size_t clamp(ptrdiff_t position, size_t length) {
-    return position < 0 ? 0 : (size_t)position < length ? (size_t)position : length;
+static size_t plus(size_t a, size_t b) {
+    return b < SIZE_MAX - a ? a + b : SIZE_MAX;
 }
 
-static const ptrdiff_t far = PTRDIFF_MAX / 4; /* farther than any row of floats is long; four still add up */
-
-static ptrdiff_t at_most_far(size_t keys) {
-    return keys < (size_t)far ? (ptrdiff_t)keys : far;
+/* Row i's place among the keys, moved on and back: 0 before the first, keys_length behind the last. Exact
+ * for any offset and any window, as row and keys_length are at most PTRDIFF_MAX. */
+static size_t place(const rill_quadratic_head *head, size_t i, size_t on, size_t back) {
+    const size_t offset = (size_t)head->offset;
+    const size_t to = plus(head->offset < 0 ? i : i + offset, on),
+                 from = plus(head->offset < 0 ? -offset : 0, back);
+    const size_t key = to > from ? to - from : 0;
+    return key < head->keys_length ? key : head->keys_length;
 }
 
 rill_key_range rill_quadratic_keys_in_sight(const rill_quadratic_head *head, size_t i) {
-    ptrdiff_t p = head->offset + (ptrdiff_t)i;
     rill_key_range sight = {0, head->keys_length};
-    if (head->causal) sight.end = clamp(p + 1, head->keys_length);
+    if (head->causal) sight.end = place(head, i, 1, 0);
     if (head->windowed) {
-        ptrdiff_t before = at_most_far(head->window_before), after = at_most_far(head->window_after);
-        size_t end = clamp(p + after + 1, head->keys_length);
-        sight.begin = clamp(p - before, head->keys_length);
+        const size_t end = place(head, i, plus(head->window_after, 1), 0);
+        sight.begin = place(head, i, 0, head->window_before);
         if (end < sight.end) sight.end = end;
     }
     return sight;
@@ -248,7 +250,7 @@ static void take_block(size_t heads, const rill_quadratic_head *head, size_t fir
 }
 
 void rill_quadratic_take_rows(size_t heads, const rill_quadratic_head *head, size_t first, size_t count) {
-    assert(heads <= quadratic_heads && count <= quadratic_rows && head->offset > -far && head->offset < far);
+    assert(heads <= quadratic_heads && count <= quadratic_rows);
     if (count == 0) return;
     row_sums sums[quadratic_heads][quadratic_rows];
     const size_t value_dim = head->shape->value_dim;
