@@ -41,6 +41,19 @@ run 0 enroll --json Low low.wav
 run 1 enroll Short short.wav
 said 'missing'
 run 0 enroll --force Short short.wav
+for hundredths in $(seq 210 2 260); do # what is told never contradicts what is decided
+    "$make_audio" voice some.wav 16000 1 ${hundredths::1}.${hundredths:1}
+    code=0
+    "$rill" enroll --speakers some.json "Voice of $hundredths" some.wav >out 2>err || code=$?
+    sane $code $code "enroll of $hundredths hundredths of a second"
+    heard=$(grep -oE '[0-9]\.[0-9] s of speech' err | tail -1)
+    case $code$heard in
+        11.*) refused=yes ;;
+        02.*) kept=yes ;;
+        *) fail "enroll ends with $code after $heard" ;;
+    esac
+done
+[ "${refused-}${kept-}" = yesyes ] || fail "no voice was near the least speech on both sides"
 
 # several at once: none is lost
 for i in 1 2 3 4 5 6 7 8; do

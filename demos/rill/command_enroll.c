@@ -23,6 +23,11 @@
 /* Seconds of speech: below the first a voice is refused, from the second on it is enough. */
 static const double least_speech = 2, enough_speech = 10;
 
+/* Judged as it is told, to a tenth of a second: 2.0 s are not less than 2. */
+static bool reaches(double seconds, double limit) {
+    return seconds > limit - 0.05;
+}
+
 struct arguments {
     struct options shared;
     const char *name;
@@ -113,7 +118,7 @@ static void show_progress(const char *name, double seconds, const char *ending) 
     frame_bar(&frame, 20, 1 - seconds / enough_speech);
     frame_style(&frame, "\x1b[0m");
     snprintf(text, sizeof text, " %.1f of %.0f s of speech%s", seconds, enough_speech,
-             seconds >= enough_speech ? ": enough" : "");
+             reaches(seconds, enough_speech) ? ": enough" : "");
     frame_text(&frame, text);
     frame_end_line(&frame, ending);
     fputs("\r", stderr);
@@ -214,7 +219,7 @@ static bool tell(const struct arguments *arguments, const rill_speakers *speaker
     text_clean(file, sizeof file, path);
     if (arguments->shared.quiet) return true;
     printf("%s is known now, from %.1f s of speech, in %s\n", name, seconds, file);
-    if (seconds < enough_speech)
+    if (!reaches(seconds, enough_speech))
         printf("%.1f s more would make it safer: enroll %s again with another recording\n",
                enough_speech - seconds, name);
     return output_flush();
@@ -240,7 +245,7 @@ static int can_keep(struct learned *learned, const struct arguments *arguments, 
 }
 
 static int keep(const struct learned *learned, const struct arguments *arguments, const rill_model *model) {
-    if (learned->seconds < least_speech && !arguments->force) {
+    if (!reaches(learned->seconds, least_speech) && !arguments->force) {
         complain(
             "%s: only %.1f s of speech were heard, and at least %.0f are needed: %.1f s are missing (--force "
             "keeps it all the same)",
