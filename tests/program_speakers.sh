@@ -55,6 +55,21 @@ for hundredths in $(seq 210 2 260); do # what is told never contradicts what is 
 done
 [ "${refused-}${kept-}" = yesyes ] || fail "no voice was near the least speech on both sides"
 
+# a voice that is not the known one's is added with a warning, which says whose it may be
+cp "$file" before.json
+run 0 enroll --json Low low.wav
+told '"score": (1\.0|0\.9[0-9]*), "sounds_like": null,'
+! grep -q 'does not sound' err || fail "a voice is not known again"
+run 0 enroll --json Low high.wav
+told '"score": 0\.[0-4][0-9]*, "sounds_like": "Hannah Überlang",'
+said '^rill: Low: .*does not sound like .*score 0\.[0-4].* like Hannah Überlang .*rill speakers remove "Low"'
+run 0 enroll --quiet Low high.wav
+[ ! -s err ] || fail "--quiet warns"
+run 0 enroll --json New low.wav
+told '"score": null, "sounds_like": null,'
+[ ! -s err ] || fail "a new name is warned of"
+cp before.json "$file"
+
 # several at once: none is lost
 for i in 1 2 3 4 5 6 7 8; do
     "$rill" enroll --force "Voice $i" --speakers new/folder/together.json short.wav >/dev/null 2>&1 &

@@ -10,6 +10,9 @@
 
 enum { SPEAKERS_PATH_SIZE = 4096 };
 
+/* The rill_voice_score from which on two voices are taken for one, unless said otherwise. */
+#define SPEAKERS_ALIKE 0.5
+
 /* path, or the default: $XDG_DATA_HOME/rill/speakers.json, ~/.local/share/rill/speakers.json. False after
  * saying why. */
 bool chosen_speakers_path(char chosen[SPEAKERS_PATH_SIZE], const char *path);

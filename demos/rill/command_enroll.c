@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <rill/stream/tracker.h>
+
 #include "chosen_model.h"
 #include "chosen_speakers.h"
 #include "clock.h"
@@ -200,17 +202,60 @@ static int learn_from_microphone(struct learned *learned, const struct arguments
     return code;
 }
 
+/* What the speaker file has to say of a voice before it is added to it. */
+struct likeness {
+    bool known;   /* there is one of that name */
+    double score; /* with it */
+    bool another; /* one of another name is that alike, though that one is not */
+    char other[RILL_NAME_SIZE];
+    double other_score;
+};
+
+static struct likeness compare(const struct learned *learned, const rill_voice_model *voices,
+                               const rill_speakers *speakers, const char *name) {
+    struct likeness found = {0};
+    for (size_t i = 0; i < rill_speakers_count(speakers); i++) {
+        const rill_enrolled enrolled = rill_speakers_at(speakers, i);
+        const double score = (double)rill_voice_score(voices, learned->sum, learned->seconds,
+                                                      enrolled.embedding, enrolled.seconds, NULL);
+        if (strcmp(enrolled.name, name) == 0) {
+            found.known = true;
+            found.score = score;
+        } else if (score > found.other_score) {
+            snprintf(found.other, sizeof found.other, "%s", enrolled.name);
+            found.other_score = score;
+        }
+    }
+    found.another = found.known && found.score < SPEAKERS_ALIKE && found.other_score >= SPEAKERS_ALIKE;
+    return found;
+}
+
+static void warn_of_another_voice(const struct likeness *likeness, const char *name) {
+    char other[RILL_NAME_SIZE + 32] = "";
+    if (!likeness->known || likeness->score >= SPEAKERS_ALIKE) return;
+    if (likeness->another)
+        snprintf(other, sizeof other, ", but like %s (%.2f)", likeness->other, likeness->other_score);
+    complain("%s: this does not sound like the voice known by that name (score %.2f)%s; it is added all the "
+             "same. If it "
+             "is somebody else's: rill speakers remove \"%s\", then enroll each by a name of its own",
+             name, likeness->score, other, name);
+}
+
 static bool tell(const struct arguments *arguments, const rill_speakers *speakers, double heard,
-                 const char *path) {
+                 const struct likeness *likeness, const char *path) {
     double seconds = heard;
     for (size_t i = 0; i < rill_speakers_count(speakers); i++)
         if (!strcmp(rill_speakers_at(speakers, i).name, arguments->name))
             seconds = rill_speakers_at(speakers, i).seconds;
+    if (!arguments->shared.quiet) warn_of_another_voice(likeness, arguments->name);
     if (arguments->shared.json) {
         json_t *made = json_object();
         json_object_set_new(made, "name", json_text(arguments->name));
         json_object_set_new(made, "speech_seconds", json_decimal(heard, 3));
         json_object_set_new(made, "total_seconds", json_decimal(seconds, 3));
+        json_object_set_new(made, "score", likeness->known ? json_decimal(likeness->score, 4) : json_null());
+        json_object_set_new(made, "sounds_like",
+                            likeness->another ? json_text(likeness->other) : json_null());
         json_object_set_new(made, "speakers", json_text(path));
         return json_line(made);
     }
@@ -244,7 +289,8 @@ static int can_keep(struct learned *learned, const struct arguments *arguments, 
     return code;
 }
 
-static int keep(const struct learned *learned, const struct arguments *arguments, const rill_model *model) {
+static int keep(const struct learned *learned, const struct arguments *arguments, const rill_model *model,
+                const rill_voice_model *voices) {
     if (!reaches(learned->seconds, least_speech) && !arguments->force) {
         complain(
             "%s: only %.1f s of speech were heard, and at least %.0f are needed: %.1f s are missing (--force "
@@ -258,6 +304,7 @@ static int keep(const struct learned *learned, const struct arguments *arguments
     chosen_speakers_lock(path);
     rill_speakers *speakers = chosen_speakers_open(model, arguments->shared.speakers, MISSING_IS_EMPTY);
     if (!speakers) return EXIT_INPUT;
+    const struct likeness likeness = compare(learned, voices, speakers, arguments->name);
     int code = EXIT_DONE;
     if (rill_speakers_enroll(speakers, arguments->name, learned->sum, learned->seconds, &why) != RILL_OK)
         code = EXIT_INPUT;
@@ -265,7 +312,7 @@ static int keep(const struct learned *learned, const struct arguments *arguments
         code = EXIT_OUTPUT;
     if (code != EXIT_DONE)
         complain("%s", why.message);
-    else if (!tell(arguments, speakers, learned->seconds, path))
+    else if (!tell(arguments, speakers, learned->seconds, &likeness, path))
         code = EXIT_OUTPUT;
     rill_speakers_destroy(speakers);
     return code;
@@ -289,8 +336,12 @@ int command_enroll(int count, char **arguments_given) {
     if (!model) return EXIT_INPUT;
     size_t dim = rill_model_get_info(model)->embedding_dim;
     struct learned learned = {dim, calloc(dim, sizeof(float)), calloc(dim, sizeof(float)), 0};
+    rill_voice_model *voices;
+    rill_error why;
     int code = EXIT_INPUT;
-    if (!learned.sum || !learned.one)
+    if (rill_voice_model_create(model, &voices, &why) != RILL_OK)
+        complain("%s", why.message);
+    else if (!learned.sum || !learned.one)
         complain("out of memory for a voice");
     else
         code = can_keep(&learned, &arguments, model);
@@ -300,11 +351,12 @@ int command_enroll(int count, char **arguments_given) {
     /* What came before the microphone vanished is as good as what comes before a Ctrl-C. */
     if (code == EXIT_DONE || code == EXIT_DEVICE_LOST) {
         make_unit(learned.sum, dim);
-        const int kept = keep(&learned, &arguments, model);
+        const int kept = keep(&learned, &arguments, model, voices);
         if (code == EXIT_DONE || kept == EXIT_OUTPUT) code = kept;
     }
     free(learned.sum);
     free(learned.one);
+    rill_voice_model_destroy(voices);
     rill_model_close(model);
     return code;
 }

@@ -171,7 +171,7 @@ static int identify_all(struct identification *identification) {
 }
 
 int command_identify(int count, char **arguments_given) {
-    struct arguments arguments = {.shared = options_defaults(), .threshold = 0.5};
+    struct arguments arguments = {.shared = options_defaults(), .threshold = SPEAKERS_ALIKE};
     const struct argp argp = {own, parse, "FILE...", doc, children, NULL, NULL};
     options_parse(&argp, count, arguments_given, &arguments);
     rill_model *model = chosen_model_open(arguments.shared.model);
