@@ -195,6 +195,23 @@ static void settle_au_length(rill_audio_source *source) {
     if (is_unknown(source, length, begin)) memset(source->head + 8, 0xFF, 4);
 }
 
+/* Are an AU's samples stored one by one: μ-law, PCM, float, A-law, and not G.721 or G.723? */
+static bool is_au_of_samples(rill_audio_source *source) {
+    if (!fetch_head(source, 16) || memcmp(source->head, ".snd", 4) != 0) return false;
+    const uint32_t encoding = big_endian(source->head + 12);
+    return (encoding >= 1 && encoding <= 7) || encoding == 27;
+}
+
+/* Is that description one of an AIFF-C whose codec makes blocks? */
+static bool is_aiff_of_blocks(const rill_audio_source *source, size_t description) {
+    static const char codecs[][5] = {"GSM ", "ima4", "DWVW"};
+    const size_t codec = description + 26;
+    if (memcmp(source->head, "FORM", 4) != 0 || memcmp(source->head + 8, "AIFC", 4) != 0) return false;
+    for (size_t i = 0; description && i < sizeof codecs / sizeof *codecs; i++)
+        if (source->head_size >= codec + 4 && memcmp(source->head + codec, codecs[i], 4) == 0) return true;
+    return false;
+}
+
 /* The size that a W64 of samples one by one tells of itself, 0 for others; 2⁶⁴ − 1 where it does not know it.
  * (Sonic Foundry, Wave 64: names of 16 bytes, lengths of 8; "fmt " comes first.) */
 static uint64_t told_size_of_w64(rill_audio_source *source) {
@@ -231,14 +248,14 @@ static bool is_wrongly_tagged(rill_audio_source *source) {
 }
 
 static bool can_be_read_from_begin_to_end(rill_audio_source *source) {
-    return fetch_head(source, 4) &&
-           (begins_container(source->head) || begins_flac(source->head) || begins_mpeg(source->head));
+    return format_of(source) || is_au_of_samples(source) ||
+           (fetch_head(source, 4) && (begins_flac(source->head) || begins_mpeg(source->head)));
 }
 
 /* libsndfile quietly shortens what a header promises to what a file holds, and an MP3 whose header promises
  * nothing to what it guesses from the size. In a file without an end it takes the header's word and reads on,
- * and we can tell whether the file breaks off. Not for codecs of blocks, which would fill up the rest, nor
- * for FLAC, which tells it anyway and needs the size to seek. */
+ * and we can tell whether the file breaks off. Not for codecs of blocks, which would fill up the rest or find
+ * no end at all, nor for FLAC, which tells it anyway and needs the size to seek. */
 static void settle_size(rill_audio_source *source) {
     if (!fetch_head(source, 4)) return;
     const chunked_format *format = format_of(source);
@@ -250,7 +267,8 @@ static void settle_size(rill_audio_source *source) {
     const bool flac = begins_flac(source->head);
     if (source->seekable && flac) return;
     source->in_pieces = flac; /* minutes of silence fit into the bytes that libFLAC asks for */
-    if (wav == LENGTH_TOLD || (wav == NO_WAV && can_be_read_from_begin_to_end(source)))
+    if (wav == LENGTH_TOLD ||
+        (wav == NO_WAV && can_be_read_from_begin_to_end(source) && !is_aiff_of_blocks(source, description)))
         source->size = begins_mpeg(source->head) ? ENDLESS_MPEG : RILL_AUDIO_SOURCE_ENDLESS;
     const uint64_t told = told_size_of_w64(source); /* libsndfile goes by the file's size alone */
     if (told > (uint64_t)source->size && told < RILL_AUDIO_SOURCE_ENDLESS) source->size = (int64_t)told;
