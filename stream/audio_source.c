@@ -62,6 +62,7 @@ static ssize_t read_some(rill_audio_source *source, void *bytes, size_t count, i
     while (got < 0 && errno == EINTR);
     if (got < 0) source->error = errno;
     if (got > 0) source->fetched += got;
+    if (got == 0) source->ended = true;
     return got;
 }
 
@@ -212,14 +213,44 @@ static bool is_aiff_of_blocks(const rill_audio_source *source, size_t descriptio
     return false;
 }
 
-/* The size that a W64 of samples one by one tells of itself, 0 for others; 2⁶⁴ − 1 where it does not know it.
- * (Sonic Foundry, Wave 64: names of 16 bytes, lengths of 8; "fmt " comes first.) */
+/* The size that a W64 tells of itself, 0 for what is none; 2⁶⁴ − 1 where it does not know it. (Sonic Foundry,
+ * Wave 64: names of 16 bytes, lengths of 8) */
 static uint64_t told_size_of_w64(rill_audio_source *source) {
-    if (memcmp(source->head, "riff", 4) != 0 || !fetch_head(source, 66) ||
-        memcmp(source->head + 40, "fmt ", 4) != 0 ||
-        !stores_samples((uint16_t)(source->head[64] | source->head[65] << 8)))
-        return 0;
+    if (memcmp(source->head, "riff", 4) != 0 || !fetch_head(source, 24)) return 0;
     return little_endian(source->head + 16) | (uint64_t)little_endian(source->head + 20) << 32;
+}
+
+/* "fmt " comes first. */
+static bool is_w64_of_samples(rill_audio_source *source) {
+    return fetch_head(source, 66) && memcmp(source->head + 40, "fmt ", 4) == 0 &&
+           stores_samples((uint16_t)(source->head[64] | source->head[65] << 8));
+}
+
+/* Where the first block of a VOC ends, if it is one of sound; most files have no other. (Creative Labs:
+ * types 1 and 9, lengths of 3 bytes) */
+static int64_t told_end_of_voc(rill_audio_source *source) {
+    if (!fetch_head(source, 22)) return 0;
+    const size_t block = source->head[20] | (size_t)source->head[21] << 8;
+    if (!fetch_head(source, block + 4) || (source->head[block] != 1 && source->head[block] != 9)) return 0;
+    return (int64_t)(block + 4 + (little_endian(source->head + block) >> 8));
+}
+
+/* Where the last page that begins in an Ogg ends. (RFC 3533, 6: 27 bytes, the last of which counts those that
+ * follow, and they the rest.) */
+static int64_t told_end_of_ogg(rill_audio_source *source) {
+    enum { HEADER = 27, LARGEST_PAGE = HEADER + 255 + 255 * 255 };
+    unsigned char bytes[LARGEST_PAGE];
+    const int64_t from = source->size > LARGEST_PAGE ? source->size - LARGEST_PAGE : 0;
+    const ssize_t got = read_some(source, bytes, sizeof bytes, from);
+    for (ssize_t page = got - 4; page >= 0; page--) {
+        if (memcmp(bytes + page, "OggS", 4) != 0) continue;
+        ssize_t end = page + HEADER;
+        if (end <= got) end += bytes[end - 1];
+        if (end <= got)
+            for (ssize_t part = page + HEADER, parts = end; part < parts; part++) end += bytes[part];
+        return from + end;
+    }
+    return 0;
 }
 
 static bool begins_container(const unsigned char bytes[4]) {
@@ -267,11 +298,16 @@ static void settle_size(rill_audio_source *source) {
     const bool flac = begins_flac(source->head);
     if (source->seekable && flac) return;
     source->in_pieces = flac; /* minutes of silence fit into the bytes that libFLAC asks for */
-    if (wav == LENGTH_TOLD ||
-        (wav == NO_WAV && can_be_read_from_begin_to_end(source) && !is_aiff_of_blocks(source, description)))
+    const bool blocks = wav == LENGTH_OF_BLOCKS || is_aiff_of_blocks(source, description);
+    if (wav == LENGTH_TOLD || (wav == NO_WAV && can_be_read_from_begin_to_end(source) && !blocks))
         source->size = begins_mpeg(source->head) ? ENDLESS_MPEG : RILL_AUDIO_SOURCE_ENDLESS;
+    if (blocks && samples)
+        source->promised = (int64_t)samples + 8 + format->number(source->head + samples + 4);
     const uint64_t told = told_size_of_w64(source); /* libsndfile goes by the file's size alone */
-    if (told > (uint64_t)source->size && told < RILL_AUDIO_SOURCE_ENDLESS) source->size = (int64_t)told;
+    if (told > (uint64_t)source->size && told < RILL_AUDIO_SOURCE_ENDLESS)
+        *(is_w64_of_samples(source) ? &source->size : &source->promised) = (int64_t)told;
+    if (memcmp(source->head, "Crea", 4) == 0) source->promised = told_end_of_voc(source);
+    if (memcmp(source->head, "OggS", 4) == 0) source->promised = told_end_of_ogg(source);
 }
 
 static bool copy_to(FILE *copy, rill_audio_source *source) {
@@ -364,6 +400,12 @@ int64_t rill_audio_source_left(const rill_audio_source *source) {
     struct stat about;
     if (!source->seekable || fstat(source->descriptor, &about) != 0) return 0;
     return about.st_size - source->position;
+}
+
+bool rill_audio_source_breaks_off(const rill_audio_source *source) {
+    struct stat about;
+    if (!source->seekable) return source->ended && source->fetched < source->promised;
+    return fstat(source->descriptor, &about) == 0 && about.st_size < source->promised;
 }
 
 bool rill_audio_source_goes_on(const rill_audio_source *source, int64_t least) {

@@ -21,6 +21,8 @@ typedef struct rill_audio_source {
     int64_t size;        /* bytes */
     int64_t position;    /* of the reader */
     int64_t fetched;     /* bytes taken from the descriptor, if a pipe */
+    bool ended;          /* the pipe has no more */
+    int64_t promised;    /* bytes that there are by what it tells of itself; 0: it does not tell */
     int64_t samples_at;  /* where a format of chunks has them, all of its description before; 0: not known */
     unsigned char *head; /* the first bytes, as they were or as corrected */
     size_t head_size, head_capacity;
@@ -50,6 +52,10 @@ size_t rill_audio_source_read(rill_audio_source *source, void *bytes, size_t cou
 
 /* The header is read: from now on a pipe is read once. */
 void rill_audio_source_keep_no_more(rill_audio_source *source);
+
+/* After a reader has come to the end: whether less came than was promised. Only of what a reader reads as
+ * whole all the same: codecs of blocks, W64, VOC, Ogg. */
+bool rill_audio_source_breaks_off(const rill_audio_source *source);
 
 /* Bytes beyond the reader; of a pipe 0. */
 int64_t rill_audio_source_left(const rill_audio_source *source);

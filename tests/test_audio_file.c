@@ -324,6 +324,34 @@ Test(audio_file, says_where_a_recording_breaks_off_after_giving_what_is_there) {
     free(tone);
 }
 
+/* What libsndfile takes for whole when it is cut off. */
+Test(audio_file, says_that_what_is_decoded_in_blocks_or_pages_breaks_off) {
+    const int formats[] = {SF_FORMAT_WAV | SF_FORMAT_IMA_ADPCM,  SF_FORMAT_WAV | SF_FORMAT_GSM610,
+                           SF_FORMAT_AIFF | SF_FORMAT_IMA_ADPCM, SF_FORMAT_W64 | SF_FORMAT_MS_ADPCM,
+                           SF_FORMAT_VOC | SF_FORMAT_PCM_16,     SF_FORMAT_OGG | SF_FORMAT_VORBIS,
+                           SF_FORMAT_OGG | SF_FORMAT_OPUS};
+    float *noise = white_noise();
+    for (size_t k = 0; k < sizeof formats / sizeof *formats; k++) {
+        size_t size;
+        write_file(formats[k], 8000, 1, noise, FRAMES);
+        free(read_bytes(&size));
+        for (size_t part = 16; part >= 10; part -= part == 16 ? 1 : 5)
+            for (int piped = 0; piped < 2; piped++) {
+                cr_assert_eq(truncate(file_name, (off_t)(size * part / 16)), 0);
+                heard got = piped ? hear_pipe(0) : hear(file_name, 0);
+                cr_assert_eq(got.opened, RILL_OK, "%s", got.why.message);
+                cr_assert_eq(got.ended, part == 16 ? RILL_OK : RILL_BAD_FORMAT,
+                             "format %x, %zu/16%s: %zu samples", (unsigned)formats[k], part,
+                             piped ? " of a pipe" : "", got.count);
+                if (part < 16)
+                    cr_assert_not_null(strstr(got.why.message, "breaks off at "), "%s", got.why.message);
+                cr_assert_gt(got.count, FRAMES / 4);
+                free(got.samples);
+            }
+    }
+    free(noise);
+}
+
 Test(audio_file, says_that_damage_is_damage) {
     const struct {
         int format;
