@@ -319,19 +319,34 @@ static bool copy_to(FILE *copy, rill_audio_source *source) {
     return !source->error && fflush(copy) == 0;
 }
 
+/* Without a name, so that it goes when it is closed. */
+static FILE *temporary_file(const char *folder) {
+    char path[4096];
+    if (snprintf(path, sizeof path, "%s/rill-XXXXXX", folder) >= (int)sizeof path) {
+        errno = ENAMETOOLONG;
+        return NULL;
+    }
+    const int descriptor = mkstemp(path);
+    if (descriptor < 0) return NULL;
+    unlink(path);
+    FILE *file = fdopen(descriptor, "wb");
+    if (!file) close(descriptor);
+    return file;
+}
+
 /* Turns a pipe into a file. */
 static rill_status spool(const char *name, rill_audio_source *source, rill_error *why) {
-    FILE *copy = tmpfile();
+    const char *const chosen = getenv("TMPDIR"), *const folder = chosen && *chosen ? chosen : "/tmp";
+    FILE *copy = temporary_file(folder);
     struct stat about;
-    errno = 0;
     if (!copy || !copy_to(copy, source) || fstat(fileno(copy), &about) != 0 ||
         dup2(fileno(copy), source->descriptor) < 0) {
         const int error = source->error ? source->error : errno;
         if (copy) fclose(copy);
         return rill_fail(why, RILL_IO_ERROR,
                          "%s: this format must be read back and forth, and copying it to a temporary file "
-                         "failed: %s",
-                         name, strerror(error));
+                         "in %s failed: %s",
+                         name, folder, strerror(error));
     }
     fclose(copy);
     source->seekable = true;

@@ -42,7 +42,7 @@ void rill_audio_source_close(rill_audio_source *source);
 #define RILL_AUDIO_SOURCE_KIND 12
 bool rill_audio_source_must_come_whole(rill_audio_source *source);
 
-/* Copies such a pipe to a temporary file without a name. A WAV header that states no length, as programs
+/* Copies such a pipe to a temporary file without a name, in $TMPDIR or /tmp. A WAV header that states no length, as programs
  * write that cannot seek, is corrected in memory. name appears in errors; RILL_IO_ERROR. */
 rill_status rill_audio_source_settle(rill_audio_source *source, const char *name, rill_error *why);
 

@@ -86,11 +86,15 @@ static double talk(double t) {
     return speak(&voices[(size_t)floor(t / 4.5) % 2], place + floor(t / 9) * 4);
 }
 
+/* By the end of its name. */
+static int format_of(const char *path) {
+    const char *ending = strrchr(path, '.');
+    if (ending && !strcmp(ending, ".flac")) return SF_FORMAT_FLAC | SF_FORMAT_PCM_24;
+    return (ending && !strcmp(ending, ".w64") ? SF_FORMAT_W64 : SF_FORMAT_WAV) | SF_FORMAT_FLOAT;
+}
+
 static SNDFILE *create(const char *path, int rate, int channels) {
-    bool flac = strlen(path) > 5 && !strcmp(path + strlen(path) - 5, ".flac");
-    SF_INFO info = {.samplerate = rate,
-                    .channels = channels,
-                    .format = flac ? SF_FORMAT_FLAC | SF_FORMAT_PCM_24 : SF_FORMAT_WAV | SF_FORMAT_FLOAT};
+    SF_INFO info = {.samplerate = rate, .channels = channels, .format = format_of(path)};
     SNDFILE *file = sf_open(path, SFM_WRITE, &info);
     if (!file) {
         fprintf(stderr, "make_audio: %s: %s\n", path, sf_strerror(NULL));

@@ -110,6 +110,35 @@ said '^rill: fast\.wav: '
 "$rill" track --json - <good.wav >out 2>err || fail "standard input is not read"
 same out wanted "standard input is heard otherwise"
 
+# what must come whole is copied to TMPDIR, where nothing stays of it
+"$make_audio" talk good.w64 16000 1 6
+mkdir temporary
+rm -f pipe
+mkfifo pipe
+TMPDIR=$PWD/temporary "$rill" track --json - <pipe >out 2>err &
+tracker=$!
+exec 9>pipe
+head -c 20000 good.w64 >&9
+for ((i = 0; i < 400; i++)); do
+    ls -l /proc/$tracker/fd 2>/dev/null | grep -q "$PWD/temporary/" && break
+    sleep 0.05
+done
+[ $i -lt 400 ] || fail "no copy in TMPDIR"
+[ -z "$(ls temporary)" ] || fail "the copy in TMPDIR has a name"
+tail -c +20001 good.w64 >&9
+exec 9>&-
+code=0
+wait $tracker || code=$?
+sane 0 $code "track a W64 from a pipe"
+seconds_are 6
+code=0
+TMPDIR=$PWD/none "$rill" track - <good.w64 >out 2>err || code=$?
+sane 0 $code "track a W64 that is no pipe"
+code=0
+cat good.w64 | TMPDIR=$PWD/none "$rill" track - >out 2>err || code=$?
+sane 1 $code "track a W64 from a pipe without a folder for it"
+said "$PWD/none failed: No such file"
+
 # a pipe that falls silent: asked to end, what came is told and written, at once
 "$make_audio" talk long.wav 16000 1 60
 for signal in TERM INT; do
