@@ -115,11 +115,13 @@ rill_status rill_audio_file_open_until(const char *path, unsigned channel, bool 
     snprintf(made->path, sizeof made->path, "%s", path);
     made->name = strcmp(path, "-") == 0 ? "standard input" : made->path;
     rill_status status = rill_audio_source_open(path, stop, asked, &made->source, why);
-    if (status == RILL_OK && rill_audio_source_must_come_whole(&made->source) &&
-        !is_recognised(&made->source))
-        status = not_read(made, why);
-    if (status == RILL_OK) status = rill_audio_source_settle(&made->source, made->name, why);
-    if (status == RILL_OK) status = open_sound(made, why);
+    if (status == RILL_OK && rill_audio_source_must_come_whole(&made->source))
+        status = is_recognised(&made->source) ? rill_audio_source_spool(&made->source, made->name, why)
+                                              : not_read(made, why);
+    if (status == RILL_OK) {
+        rill_audio_source_settle(&made->source);
+        status = open_sound(made, why);
+    }
     if (status == RILL_OK)
         *file = made;
     else

@@ -287,7 +287,7 @@ static bool can_be_read_from_begin_to_end(rill_audio_source *source) {
  * nothing to what it guesses from the size. In a file without an end it takes the header's word and reads on,
  * and we can tell whether the file breaks off. Not for codecs of blocks, which would fill up the rest or find
  * no end at all, nor for FLAC, which tells it anyway and needs the size to seek. */
-static void settle_size(rill_audio_source *source) {
+void rill_audio_source_settle(rill_audio_source *source) {
     if (!fetch_head(source, 4)) return;
     const chunked_format *format = format_of(source);
     size_t description = 0;
@@ -334,8 +334,7 @@ static FILE *temporary_file(const char *folder) {
     return file;
 }
 
-/* Turns a pipe into a file. */
-static rill_status spool(const char *name, rill_audio_source *source, rill_error *why) {
+rill_status rill_audio_source_spool(rill_audio_source *source, const char *name, rill_error *why) {
     const char *const chosen = getenv("TMPDIR"), *const folder = chosen && *chosen ? chosen : "/tmp";
     FILE *copy = temporary_file(folder);
     struct stat about;
@@ -397,12 +396,6 @@ rill_status rill_audio_source_open(const char *path, bool (*stop)(void *asked), 
 bool rill_audio_source_must_come_whole(rill_audio_source *source) {
     fetch_head(source, RILL_AUDIO_SOURCE_KIND);
     return !source->seekable && !can_be_read_from_begin_to_end(source);
-}
-
-rill_status rill_audio_source_settle(rill_audio_source *source, const char *name, rill_error *why) {
-    const rill_status status = rill_audio_source_must_come_whole(source) ? spool(name, source, why) : RILL_OK;
-    if (status == RILL_OK) settle_size(source);
-    return status;
 }
 
 static bool contains(const unsigned char *bytes, ssize_t count, const char *part, size_t size) {

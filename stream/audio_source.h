@@ -42,9 +42,13 @@ void rill_audio_source_close(rill_audio_source *source);
 #define RILL_AUDIO_SOURCE_KIND 12
 bool rill_audio_source_must_come_whole(rill_audio_source *source);
 
-/* Copies such a pipe to a temporary file without a name, in $TMPDIR or /tmp. A WAV header that states no length, as programs
- * write that cannot seek, is corrected in memory. name appears in errors; RILL_IO_ERROR. */
-rill_status rill_audio_source_settle(rill_audio_source *source, const char *name, rill_error *why);
+/* Turns such a pipe into a temporary file without a name, in $TMPDIR or /tmp. name appears in errors;
+ * RILL_IO_ERROR. */
+rill_status rill_audio_source_spool(rill_audio_source *source, const char *name, rill_error *why);
+
+/* Before it is read: finds out how much there is. A WAV header that states no length, as programs write that
+ * cannot seek, is corrected in memory. */
+void rill_audio_source_settle(rill_audio_source *source);
 
 /* From position on; returns how many bytes, fewer only at the end, on an error, in pieces, or on a pipe at a
  * place that is not kept and has not come yet. */
