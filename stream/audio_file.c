@@ -55,6 +55,7 @@ static sf_count_t source_position(void *source) {
     return ((rill_audio_source *)source)->position;
 }
 
+/* The reason is the last that libsndfile had in any thread: where two fail at once it may be the other's. */
 static rill_status not_read(const rill_audio_file *file, rill_error *why) {
     const rill_audio_source *source = &file->source;
     if (source->error) return rill_fail(why, RILL_IO_ERROR, "%s: %s", file->name, strerror(source->error));
@@ -71,18 +72,19 @@ static rill_status not_read(const rill_audio_file *file, rill_error *why) {
 static SF_VIRTUAL_IO through_source = {source_size, seek_source, read_source, write_nothing, source_position};
 
 /* Is there a format that begins like that? Asked before a pipe is copied that may never end, raw samples of a
- * microphone for instance. An HTK is known to libsndfile by its size, and to us by its kind: a waveform of 2
- * bytes. */
+ * microphone for instance. Of what it knows by its first bytes libsndfile reads more, which fails; sf_error
+ * would be of the last open of any thread. An HTK is known to libsndfile by its size, and to us by its kind:
+ * a waveform of 2 bytes. */
 static bool is_recognised(const rill_audio_source *source) {
     const size_t size =
         source->head_size < RILL_AUDIO_SOURCE_KIND ? source->head_size : RILL_AUDIO_SOURCE_KIND;
     if (size == RILL_AUDIO_SOURCE_KIND && memcmp(source->head + 8, "\0\2\0", 4) == 0) return true;
     rill_audio_source begin = {
-        .descriptor = -1, .seekable = true, .size = (int64_t)size, .head = source->head, .head_size = size};
+        .descriptor = -1, .seekable = true, .size = 4096, .head = source->head, .head_size = size};
     SF_INFO info = {0};
     SNDFILE *sound = sf_open_virtual(&through_source, SFM_READ, &info, &begin);
     if (sound) sf_close(sound);
-    return sound || sf_error(NULL) != SF_ERR_UNRECOGNISED_FORMAT;
+    return begin.error != 0;
 }
 
 static rill_status open_sound(rill_audio_file *file, rill_error *why) {

@@ -650,6 +650,28 @@ static bool stop_soon(void *questions) {
     return ++*(int *)questions > 20;
 }
 
+/* libsndfile's own word on a failure is the last of any thread. */
+Test(audio_file, refuses_a_pipe_of_no_format_whoever_opens_at_once, .timeout = 60) {
+    pthread_t threads[3];
+    float *noise = white_noise();
+    write_file(SF_FORMAT_WAV | SF_FORMAT_PCM_16, 16000, 1, noise, 10);
+    for (size_t i = 0; i < 3; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, open_again_and_again, NULL), 0);
+    for (int round = 0; round < 300; round++) {
+        int ends[2], questions = 0;
+        rill_audio_file *file = NULL;
+        rill_error why;
+        cr_assert_eq(pipe(ends), 0);
+        cr_assert_eq(write(ends[1], noise, 4000), 4000);
+        become_standard_input(ends[0]);
+        cr_assert_eq(rill_audio_file_open_until("-", 0, stop_soon, &questions, &file, &why), RILL_BAD_FORMAT,
+                     "round %d: %s", round, why.message);
+        close(ends[1]);
+    }
+    for (size_t i = 0; i < 3; i++) pthread_join(threads[i], NULL);
+    free(noise);
+}
+
 /* Whoever is asked to end need not wait for a pipe that is open and silent. */
 Test(audio_file, stops_waiting_for_a_silent_pipe_when_asked, .timeout = 30) {
     size_t size;
