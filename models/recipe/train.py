@@ -200,6 +200,8 @@ def main():
     voices = Voices(arguments.frames or arguments.work, rows, arguments.without, device)
     if arguments.begin:
         network = Network.from_model(*read_model(arguments.begin))
+        if not 0 <= arguments.speech_layers <= network.shape["layers"]:
+            parser.error(f"--speech-layers is 0 to {network.shape['layers']}: {arguments.begin} has no more")
         if arguments.speech_layers not in (0, network.shape["speech_layers"]):
             network = network.branched(arguments.speech_layers)
         network = network.to(device)
