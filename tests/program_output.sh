@@ -45,6 +45,8 @@ cp talk.wav again.wav
 [ -s wanted.rttm ] || fail "no turns as RTTM"
 run 0 track --rttm - talk.wav again.wav
 same out wanted.rttm "--rttm - is not what --rttm FILE holds"
+run 0 track --rttm /dev/stdout talk.wav again.wav
+same out wanted.rttm "--rttm /dev/stdout is not what --rttm FILE holds"
 run 0 track --rttm-corrected - talk.wav again.wav
 same out corrected.rttm "--rttm-corrected - is not what --rttm-corrected FILE holds"
 "$rill" track --rttm - - <talk.wav >out 2>err || fail "from standard input to standard output"

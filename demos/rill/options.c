@@ -81,6 +81,11 @@ static unsigned channel_number(struct argp_state *state, const char *text) {
     return (unsigned)number;
 }
 
+/* Opened by that name, a file that is standard output would be written at two places at once. */
+static const char *output_path(const char *path) {
+    return strcmp(path, "/dev/stdout") != 0 ? path : "-";
+}
+
 static error_t parse(int key, char *text, struct argp_state *state) {
     struct options *options = state->input;
     switch (key) {
@@ -116,10 +121,10 @@ static error_t parse(int key, char *text, struct argp_state *state) {
             options_whole_number(state, "--max-speakers", text, 1, RILL_TRACKER_MAX_SPEAKERS);
         break;
     case KEY_RTTM:
-        options->rttm = text;
+        options->rttm = output_path(text);
         break;
     case KEY_RTTM_CORRECTED:
-        options->rttm_corrected = text;
+        options->rttm_corrected = output_path(text);
         break;
     case ARGP_KEY_ARGS:
         options->words = state->argv + state->next;
