@@ -62,7 +62,6 @@ static ssize_t read_some(rill_audio_source *source, void *bytes, size_t count, i
     while (got < 0 && errno == EINTR);
     if (got < 0) source->error = errno;
     if (got > 0) source->fetched += got;
-    if (got == 0) source->ended = true;
     return got;
 }
 
@@ -130,10 +129,10 @@ typedef struct chunked_format {
     uint32_t (*number)(const unsigned char *bytes);
 } chunked_format;
 
-static const chunked_format formats[] = {{"RIFF", "WAVE", "fmt ", "data", little_endian},
-                                         {"RF64", "WAVE", "fmt ", "data", little_endian},
-                                         {"FORM", "AIF", "COMM", "SSND", big_endian}};
-enum { WAV, FORMATS = sizeof formats / sizeof *formats };
+enum { WAV, RF64, AIFF, FORMATS };
+static const chunked_format formats[FORMATS] = {{"RIFF", "WAVE", "fmt ", "data", little_endian},
+                                                {"RF64", "WAVE", "fmt ", "data", little_endian},
+                                                {"FORM", "AIF", "COMM", "SSND", big_endian}};
 
 /* The one the source begins like, or NULL. */
 static const chunked_format *format_of(rill_audio_source *source) {
@@ -163,8 +162,6 @@ static void correct_length(rill_audio_source *source, size_t data_chunk) {
     memset(source->head + data_chunk + 4, 0, 4);
 }
 
-typedef enum wav_length { NO_WAV, LENGTH_TOLD, LENGTH_UNKNOWN, LENGTH_OF_BLOCKS } wav_length;
-
 /* Are a WAV's samples stored one by one (PCM, float, A-law, μ-law, extensible)? */
 static bool stores_samples(uint16_t format) {
     return format == 1 || format == 3 || format == 6 || format == 7 || format == 0xFFFE;
@@ -175,17 +172,12 @@ static bool is_unknown(const rill_audio_source *source, uint32_t length, int64_t
     return length >= SHORTEST_UNKNOWN && (!source->seekable || source->size - begin < length);
 }
 
-/* Of a WAV whose chunks "fmt " and "data" begin there. A header that does not know the length is corrected.
- */
-static wav_length settle_wav_length(rill_audio_source *source, size_t description, size_t data) {
-    const unsigned char *code = source->head + description + 8;
-    const wav_length told =
-        description && stores_samples((uint16_t)(code[0] | code[1] << 8)) ? LENGTH_TOLD : LENGTH_OF_BLOCKS;
-    if (!data) return told;
+/* Of a WAV whose samples begin there, if its header does not know the length. */
+static bool settle_unknown_length(rill_audio_source *source, size_t data) {
     const uint32_t length = little_endian(source->head + data + 4);
-    if (length != 0 && !is_unknown(source, length, (int64_t)data + 8)) return told;
+    if (length != 0 && !is_unknown(source, length, (int64_t)data + 8)) return false;
     correct_length(source, data);
-    return LENGTH_UNKNOWN;
+    return true;
 }
 
 /* An AU says by 2³² − 1 that it does not know its length (Sun, The Au audio file format); by others as large
@@ -203,13 +195,14 @@ static bool is_au_of_samples(rill_audio_source *source) {
     return (encoding >= 1 && encoding <= 7) || encoding == 27;
 }
 
-/* Is that description one of an AIFF-C whose codec makes blocks? */
-static bool is_aiff_of_blocks(const rill_audio_source *source, size_t description) {
-    static const char codecs[][5] = {"GSM ", "ima4", "DWVW"};
-    const size_t codec = description + 26;
-    if (memcmp(source->head, "FORM", 4) != 0 || memcmp(source->head + 8, "AIFC", 4) != 0) return false;
-    for (size_t i = 0; description && i < sizeof codecs / sizeof *codecs; i++)
-        if (source->head_size >= codec + 4 && memcmp(source->head + codec, codecs[i], 4) == 0) return true;
+/* Do chunks described like that hold blocks of a codec? */
+static bool stores_blocks(const rill_audio_source *source, const chunked_format *format, size_t description) {
+    static const char codecs[][5] = {"GSM ", "ima4", "DWVW"}; /* of AIFF-C */
+    const unsigned char *code = source->head + description + 8;
+    if (format != &formats[AIFF]) return !stores_samples((uint16_t)(code[0] | code[1] << 8));
+    if (memcmp(source->head + 8, "AIFC", 4) != 0 || source->head_size < description + 30) return false;
+    for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
+        if (memcmp(code + 18, codecs[i], 4) == 0) return true;
     return false;
 }
 
@@ -278,31 +271,37 @@ static bool is_wrongly_tagged(rill_audio_source *source) {
     return size + 4 <= LARGEST_HEAD && fetch_head(source, size + 4) && begins_container(source->head + size);
 }
 
+/* Samples one by one, all of their description before them, or a codec that finds its end. Blocks do not: a
+ * decoder fills up what a pipe lacks, or makes nothing of it where the length is not known. */
 static bool can_be_read_from_begin_to_end(rill_audio_source *source) {
-    return format_of(source) || is_au_of_samples(source) ||
+    const chunked_format *format = format_of(source);
+    size_t description;
+    if (format)
+        return find_samples(source, format, &description) && description &&
+               !stores_blocks(source, format, description);
+    return is_au_of_samples(source) ||
            (fetch_head(source, 4) && (begins_flac(source->head) || begins_mpeg(source->head)));
 }
 
 /* libsndfile quietly shortens what a header promises to what a file holds, and an MP3 whose header promises
  * nothing to what it guesses from the size. In a file without an end it takes the header's word and reads on,
- * and we can tell whether the file breaks off. Not for codecs of blocks, which would fill up the rest or find
- * no end at all, nor for FLAC, which tells it anyway and needs the size to seek. */
+ * and we can tell whether the file breaks off. Not for FLAC, which tells it anyway and needs the size to
+ * seek; of blocks we compare the promise ourselves. */
 void rill_audio_source_settle(rill_audio_source *source) {
     if (!fetch_head(source, 4)) return;
+    const bool in_order = can_be_read_from_begin_to_end(source), flac = begins_flac(source->head);
     const chunked_format *format = format_of(source);
     size_t description = 0;
     const size_t samples = format ? find_samples(source, format, &description) : 0;
     if (description) source->samples_at = (int64_t)samples;
-    const wav_length wav = format == &formats[WAV] ? settle_wav_length(source, description, samples) : NO_WAV;
+    const bool unknown = samples && format == &formats[WAV] && settle_unknown_length(source, samples);
     settle_au_length(source);
-    const bool flac = begins_flac(source->head);
     if (source->seekable && flac) return;
     source->in_pieces = flac; /* minutes of silence fit into the bytes that libFLAC asks for */
-    const bool blocks = wav == LENGTH_OF_BLOCKS || is_aiff_of_blocks(source, description);
-    if (wav == LENGTH_TOLD || (wav == NO_WAV && can_be_read_from_begin_to_end(source) && !blocks))
+    if (in_order && !unknown)
         source->size = begins_mpeg(source->head) ? ENDLESS_MPEG : RILL_AUDIO_SOURCE_ENDLESS;
-    if (blocks && samples)
-        source->promised = (int64_t)samples + 8 + format->number(source->head + samples + 4);
+    const uint32_t length = samples ? format->number(source->head + samples + 4) : 0;
+    if (!in_order && length < SHORTEST_UNKNOWN) source->promised = (int64_t)samples + 8 + length;
     const uint64_t told = told_size_of_w64(source); /* libsndfile goes by the file's size alone */
     if (told > (uint64_t)source->size && told < RILL_AUDIO_SOURCE_ENDLESS)
         *(is_w64_of_samples(source) ? &source->size : &source->promised) = (int64_t)told;
@@ -412,8 +411,7 @@ int64_t rill_audio_source_left(const rill_audio_source *source) {
 
 bool rill_audio_source_breaks_off(const rill_audio_source *source) {
     struct stat about;
-    if (!source->seekable) return source->ended && source->fetched < source->promised;
-    return fstat(source->descriptor, &about) == 0 && about.st_size < source->promised;
+    return source->promised && fstat(source->descriptor, &about) == 0 && about.st_size < source->promised;
 }
 
 bool rill_audio_source_goes_on(const rill_audio_source *source, int64_t least) {

@@ -21,7 +21,6 @@ typedef struct rill_audio_source {
     int64_t size;        /* bytes */
     int64_t position;    /* of the reader */
     int64_t fetched;     /* bytes taken from the descriptor, if a pipe */
-    bool ended;          /* the pipe has no more */
     int64_t promised;    /* bytes that there are by what it tells of itself; 0: it does not tell */
     int64_t samples_at;  /* where a format of chunks has them, all of its description before; 0: not known */
     unsigned char *head; /* the first bytes, as they were or as corrected */

@@ -18,12 +18,12 @@ typedef struct rill_audio_file rill_audio_file;
 
 #define RILL_CHANNEL_MIX 0 /* the mean of all channels */
 
-/* path "-" is standard input. A pipe of WAV, FLAC, MP3, AU or AIFF is read as it comes; of another format it
- * is copied to a temporary file without a name first, unless its first bytes are of none. channel: 1 … or
- * RILL_CHANNEL_MIX. RILL_NOT_FOUND, RILL_IO_ERROR, RILL_BAD_FORMAT and RILL_UNSUPPORTED (with what libsndfile
- * says and the remedy), RILL_BAD_ARGUMENT for a channel that is not there. Standard error is put aside while
- * a file is opened, and while an MP3 is read or sought in, for the whole process: a library below prints
- * there. */
+/* path "-" is standard input. A pipe of WAV, FLAC, MP3, AU or AIFF is read as it comes; of another format, or
+ * of ADPCM or GSM, it is copied to a temporary file without a name first, unless its first bytes are of none.
+ * channel: 1 … or RILL_CHANNEL_MIX. RILL_NOT_FOUND, RILL_IO_ERROR, RILL_BAD_FORMAT and RILL_UNSUPPORTED (with
+ * what libsndfile says and the remedy), RILL_BAD_ARGUMENT for a channel that is not there. Standard error is
+ * put aside while a file is opened, and while an MP3 is read or sought in, for the whole process: a library
+ * below prints there. */
 RILL_API rill_status rill_audio_file_open(const char *path, unsigned channel, rill_audio_file **file,
                                           rill_error *why);
 /* The same, for a program that must not wait for a silent pipe for ever: stop(asked) is called before every
