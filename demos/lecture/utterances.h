@@ -50,7 +50,7 @@ static inline bool utterances_make(const rill_model *model) {
     static float samples[2 * MADE_RATE_HZ];
     for (int s = 0; s < MADE_SPEAKERS; s++) {
         const made_voice voice = made_voice_draw();
-        char name[16];
+        char name[24];
         snprintf(name, sizeof name, "voice %d", s + 1);
         for (int n = 0; n < MADE_UTTERANCES; n++) {
             made_voice_speak(&voice, 0.3, sizeof samples / sizeof *samples, samples, NULL);
