@@ -193,8 +193,6 @@ static rill_status how_it_ended(const rill_audio_file *file, rill_error *why) {
     const int format = container(file);
     if (!file->position && (format == SF_FORMAT_OGG || format == SF_FORMAT_MPEG))
         return rill_fail(why, RILL_BAD_FORMAT, "%s: breaks off before its first sample", file->name);
-    if (rill_audio_source_breaks_off(&file->source))
-        return rill_fail(why, RILL_BAD_FORMAT, "%s: breaks off at %.1f s", file->name, seconds);
     if (sf_error(file->sound) != SF_ERR_NO_ERROR)
         return rill_fail(why, RILL_BAD_FORMAT, "%s: is damaged at %.1f s: %s", file->name, seconds,
                          sf_strerror(file->sound));
@@ -204,6 +202,8 @@ static rill_status how_it_ended(const rill_audio_file *file, rill_error *why) {
                          "%s: another recording follows at %.1f s, which is not heard; make one of them: "
                          "ffmpeg -i %s out.wav",
                          file->name, seconds, file->path);
+    if (rill_audio_source_breaks_off(&file->source))
+        return rill_fail(why, RILL_BAD_FORMAT, "%s: breaks off at %.1f s", file->name, seconds);
     return RILL_OK;
 }
 

@@ -424,10 +424,13 @@ Test(audio_file, loses_nothing_of_recordings_joined_by_cat_without_a_word) {
         heard two = hear(file_name, 0);
         cr_assert_eq(two.opened, RILL_OK, "%s", two.why.message);
         cr_assert_geq(two.count, FRAMES);
-        if (two.count < 2 * FRAMES) {
+        for (int cut = 0; cut < 2 && two.count < 2 * FRAMES; cut++) { /* the second breaks off, then */
             cr_assert_eq(two.ended, RILL_BAD_FORMAT, "%s: %zu samples", kinds[k].name, two.count);
             cr_assert_not_null(strstr(two.why.message, "another recording follows at 1.9 s"), "%s",
                                two.why.message);
+            free(two.samples);
+            cr_assert_eq(truncate(file_name, (off_t)(2 * size - size / 16)), 0);
+            two = hear(file_name, 0);
         }
         free(one.samples);
         free(two.samples);
