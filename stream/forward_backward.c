@@ -42,18 +42,18 @@ static float find_unknown(const rill_voice_model *voices, const rill_tracker_sta
     return count;
 }
 
-/* Whose voice it is that looks unknown: the known speaker of whom what is ahead, count steps with the sum
- * ahead [dim], is the best evidence, or speakers_count when that is not enough. The grouping of the memory
- * would ask the same after its birth, and take back a label that has been told. Of the holder of the turn
- * less is asked, recognition_hold: who was recognised a step ago still is. */
+/* Whose voice it is that looks unknown: the known speaker of whom what was heard of it, count steps with the
+ * sum heard [dim], is the best evidence, or speakers_count when that is not enough. The grouping of the
+ * memory would ask the same after its birth, and take back a label that has been told. Of the holder of the
+ * turn less is asked, recognition_hold: who was recognised a step ago still is. */
 static size_t recognise(const rill_voice_model *voices, const rill_tracker_state *self,
-                        const rill_tracker_parts *at, float count, const float *ahead, size_t holder) {
+                        const rill_tracker_parts *at, float count, const float *heard, size_t holder) {
     float own[RILL_VOICE_MAX_DIM], best = voices->recognition_evidence - self->ease;
     size_t who = self->speakers_count;
     for (size_t k = 0; k < self->speakers_count; k++) {
-        const float *sums = at->sums + k * voices->dim, heard = self->speakers[k].count;
-        for (size_t d = 0; d < voices->dim; d++) own[d] = sums[d] - heard * at->room[d];
-        const float likeness = rill_voice_likeness(voices, heard, own, count, ahead) +
+        const float *sums = at->sums + k * voices->dim, known = self->speakers[k].count;
+        for (size_t d = 0; d < voices->dim; d++) own[d] = sums[d] - known * at->room[d];
+        const float likeness = rill_voice_likeness(voices, known, own, count, heard) +
                                (k == holder ? voices->recognition_hold : 0);
         if (likeness >= best) best = likeness, who = k;
     }
@@ -190,7 +190,7 @@ rill_decision rill_tracker_decide(const rill_voice_model *voices, rill_tracker_s
     float ahead[RILL_TRACKER_MAX_STEADY + 1][RILL_TRACKER_MAX_SPEAKERS + 1];
     float belief[RILL_TRACKER_MAX_SPEAKERS + 1], posterior[RILL_TRACKER_MAX_SPEAKERS + 1],
         stretch[RILL_TRACKER_MAX_SPEAKERS + 1];
-    const float count = find_unknown(voices, self, at, step, end, unknown, sums);
+    float count = find_unknown(voices, self, at, step, end, unknown, sums);
     look_ahead(voices, self, at, &of, step, steady, end, unknown, ahead);
     load_belief(self, belief);
     look_back(&of, speech ? voices->change_rate : voices->pause_change_rate,
@@ -212,8 +212,15 @@ rill_decision rill_tracker_decide(const rill_voice_model *voices, rill_tracker_s
     const size_t holder = find_holder(self);
     made.who = find_best(&of, posterior, holder, voices->change_odds);
     if (made.who != holder) made.who = find_best(&of, stretch, holder, voices->change_odds);
-    if (made.who == of.known && speech && self->pending == RILL_NOBODY)
+    if (made.who == of.known && speech) {
+        /* what is ahead, and of a voice that has been unknown for a while its steps so far */
+        if (self->open_steps && self->pending != RILL_NOBODY && self->open.label == self->pending) {
+            for (size_t d = 0; d < voices->dim; d++)
+                sums[d] += at->open_sums[d] - self->open.count * at->room[d];
+            count += self->open.count;
+        }
         made.who = recognise(voices, self, at, count, sums, holder);
+    }
     made.posterior = posterior[made.who];
     load_belief(self, belief);
     find_second(voices, self, belief, ahead[0], &made);

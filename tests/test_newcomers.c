@@ -97,6 +97,62 @@ Test(newcomers, a_newcomer_is_one_by_evidence) {
         }
 }
 
+/* Steps that scatter as widely as the model believes that they do: one counts as evidence_scale of an
+ * observation, so that it takes a while to know a voice. */
+static void hear_vaguely(void *tracker, story *told, const voice *who, double seconds) {
+    const float wide = 1 / sqrtf(voices->evidence_scale);
+    float embedding[DIM];
+    for (long left = lround(seconds / step_seconds); left > 0; left--, told->steps++) {
+        say(who, embedding);
+        for (size_t i = 0; i < info->embedding_dim; i++)
+            embedding[i] = who->place[i] + wide * (embedding[i] - who->place[i]);
+        rill_tracker_step(voices, tracker, embedding, 4, -6);
+        listen(tracker, told);
+    }
+}
+
+/* Who sounds otherwise than before is recognised when enough of the unknown voice has been heard: the more
+ * evidence is asked for, the later. */
+Test(newcomers, a_voice_is_recognised_as_more_of_it_is_heard) {
+    int late = 0;
+    for (uint64_t seed = 90; seed < 94; seed++) {
+        double before = 0;
+        for (float asked = -20; asked <= 20; asked += 2) {
+            rill_tracker_settings settings = ordinary();
+            void *tracker = open_tracker(&settings);
+            story told = {0};
+            random_seed(seed);
+            const voice a = make_voice(), b = make_voice(), other = make_voice();
+            voice hoarse = a;
+            for (size_t i = 0; i < info->embedding_dim; i++)
+                hoarse.place[i] += 0.35F * (other.place[i] - a.place[i]);
+            hear(tracker, &told, &a, 10);
+            hear(tracker, &told, NULL, 1);
+            hear(tracker, &told, &b, 10);
+            hear(tracker, &told, NULL, 2);
+            const rill_voice_model usual = *voices;
+            voices->newcomer_cost = -30; /* whoever it is seems unknown */
+            voices->birth_steps = 1000;  /* and is never born: no grouping recognises it */
+            voices->recognition_evidence = asked;
+            hear_vaguely(tracker, &told, &hoarse, 5);
+            finish(tracker, &told);
+            *voices = usual;
+            const uint32_t own = label_at(&told, 1, 9);
+            double recognised = 28;
+            for (size_t i = 0; i < told.count; i++)
+                if (told.events[i].kind == RILL_EVENT_TURN && told.events[i].speaker == own &&
+                    told.events[i].end > 23)
+                    recognised = fmin(recognised, told.events[i].start);
+            cr_assert_geq(recognised, before, "seed %llu: at %.2f s by %g, at %.2f s by less",
+                          (unsigned long long)seed, recognised, (double)asked, before);
+            late += recognised > 23.3 && recognised < 28;
+            before = recognised;
+            free(told.events);
+        }
+    }
+    cr_assert_gt(late, 2, "%d are recognised only later", late);
+}
+
 Test(newcomers, speakers_are_bounded) {
     for (size_t most = 1; most <= 5; most += 2) {
         rill_tracker_settings settings = ordinary();
