@@ -157,6 +157,13 @@ class Network(nn.Module):
         """the hidden steps that embedding and speech are both made of"""
         return self.through(self.layers[: self.shared], self.norm(self.projection(x)))
 
+    def output(self, parting):
+        """what the embedding is made of"""
+        return self.output_norm(self.through(self.layers[self.shared :], parting))
+
+    def unit(self, output):
+        return F.normalize(self.embedding(output), dim=2)
+
     def logits(self, parting, output=None):
         """of speech, of overlap; output: what the embedding is made of, which they are made of too where they have no branch"""
         s = self.speech_norm(self.through(self.speech_layers, parting)) if self.speech_norm else output
@@ -165,8 +172,8 @@ class Network(nn.Module):
     def forward(self, x):
         """x [batch][steps][320], normalised log-mel → unit embeddings, speech logits, overlap logits"""
         parting = self.parting(x)
-        o = self.output_norm(self.through(self.layers[self.shared :], parting))
-        return F.normalize(self.embedding(o), dim=2), *self.logits(parting, o)
+        o = self.output(parting)
+        return self.unit(o), *self.logits(parting, o)
 
     def branched(self, layers):
         """a network that gives the same, with a branch of so many layers for speech and overlap"""

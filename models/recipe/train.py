@@ -4,8 +4,8 @@
 Checkpoints go to WORK/checkpoint.pt, about every two minutes; started again, training goes on from there, also with
 another --steps. WORK/log.tsv gets the losses and the equal error rates on trials_dev.tsv. WORK/network.safetensors is a
 mean of the latest weights, as the program reads it: where those rates, in the mean of three, were lowest, since a network
-that has learned the voices of train by heart tells others worse than it did before; of a branch, on which they hardly hang,
-the latest. --device cuda trains, and mixes, there.
+that has learned the voices of train by heart tells others worse than it did before; with --begin the latest, since the
+first ones always look best then. --device cuda trains, and mixes, there.
 
 The loss tells every turn's voice from all others, three ways:
   contrast   each step at least 0.3 s into its turn, and each turn's mean (of every other turn, the first seconds' mean),
@@ -15,7 +15,8 @@ The loss tells every turn's voice from all others, three ways:
   speech     cross entropy of somebody speaking, and of two at once
 
 With --begin MODEL --speech-layers K only that last one is trained, by a branch of the last K layers that begins as theirs (or
-as MODEL's branch); all else stays as it is, and so does every embedding."""
+as MODEL's branch); all else stays as it is, and so does every embedding. With --begin MODEL --keep-speech it is the other way round:
+of a MODEL with a branch the layers beside it are trained, of which the embedding alone is made."""
 import argparse
 import csv
 import math
@@ -124,6 +125,23 @@ class Branch(torch.nn.Module):
         return self.network.logits(self.network.parting(x))
 
 
+class BesideBranch(torch.nn.Module):
+    """of a network with a branch, what only the embedding is made of"""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        network.requires_grad_(False)
+        for mine in (network.layers[network.shared :], network.output_norm, network.embedding):
+            mine.requires_grad_(True)
+
+    def forward(self, x):
+        with torch.no_grad():
+            parting = self.network.parting(x)
+            logits = self.network.logits(parting)
+        return self.network.unit(self.network.output(parting)), *logits
+
+
 class Trials:
     """trials_dev.tsv at 3 s and at its first second"""
 
@@ -177,6 +195,7 @@ def main():
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
     parser.add_argument("--begin", help="a model file whose network is trained on, whatever its shape; with a lower --peak")
     parser.add_argument("--speech-layers", type=int, default=0, help="with --begin: trains a branch of so many layers for speech and overlap alone")
+    parser.add_argument("--keep-speech", action="store_true", help="with --begin, whose model has a branch: trains the layers beside it alone")
     parser.add_argument("--peak", type=float, default=PEAK, help="highest rate of learning (%(default)s)")
     parser.add_argument("--dim", type=int, default=192, help="of the network, a multiple of 32, the dimension of its heads")
     parser.add_argument("--layers", type=int, default=5)
@@ -191,8 +210,10 @@ def main():
     for name in ("steps", "minutes", "crops", "seconds", "peak", "dim", "layers", "wide", "threads", "workers"):
         if not getattr(arguments, name) > 0:
             parser.error(f"--{name} is above 0")
-    if arguments.speech_layers and not arguments.begin:
-        parser.error("--speech-layers branches the network of --begin")
+    if (arguments.speech_layers or arguments.keep_speech) and not arguments.begin:
+        parser.error("--speech-layers and --keep-speech are of the network of --begin")
+    if arguments.speech_layers and arguments.keep_speech:
+        parser.error("--speech-layers trains what --keep-speech keeps")
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(arguments.seed)
     rows = training_rows(Corpus(arguments.data))
@@ -207,8 +228,10 @@ def main():
         network = network.to(device)
     else:
         network = Network(dim=arguments.dim, layers=arguments.layers, wide=arguments.wide).to(device)
-    branch = Branch(network) if arguments.speech_layers else None
-    losses = SpeechLosses() if branch else Losses(voices.teacher, voices.trust).to(device)
+    if arguments.keep_speech and not network.shape["speech_layers"]:
+        parser.error(f"--keep-speech: {arguments.begin} has no branch")
+    branch = Branch(network) if arguments.speech_layers else BesideBranch(network) if arguments.keep_speech else None
+    losses = SpeechLosses() if arguments.speech_layers else Losses(voices.teacher, voices.trust).to(device)
     parameters = [p for p in (*network.parameters(), *losses.parameters()) if p.requires_grad]
     decayed = [p for p in parameters if p.dim() > 1]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.03},
@@ -269,7 +292,7 @@ def main():
             with open(os.path.join(arguments.work, "log.tsv"), "a") as file:
                 file.write(line + "\n")
             sums, count, told = {}, 0, (told + [sum(rates)])[-3:]
-            if branch or sum(told) / len(told) <= best:
+            if arguments.begin or sum(told) / len(told) <= best:
                 best = sum(told) / len(told)
                 write_model(mean.module, os.path.join(arguments.work, "network.safetensors"))
         if time.time() - kept > 120:
