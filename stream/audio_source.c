@@ -143,17 +143,23 @@ static const chunked_format *format_of(rill_audio_source *source) {
     return NULL;
 }
 
-/* Walks the chunks to that of the samples. Returns where it begins, *description where they are described;
- * 0 for what does not come. */
-static size_t find_samples(rill_audio_source *source, const chunked_format *format, size_t *description) {
-    *description = 0;
-    for (size_t chunk = 12; chunk < LARGEST_HEAD - 10 && fetch_head(source, chunk + 10);) {
-        const uint32_t length = format->number(source->head + chunk + 4);
-        if (memcmp(source->head + chunk, format->description, 4) == 0) *description = chunk;
-        if (memcmp(source->head + chunk, format->samples, 4) == 0) return chunk;
+/* Where the chunk of the samples begins and, before it, that of their description; 0 for what does not come.
+ * format NULL: there are none. */
+typedef struct chunks {
+    const chunked_format *format;
+    size_t description, samples;
+} chunks;
+
+static chunks find_chunks(rill_audio_source *source) {
+    chunks found = {.format = format_of(source)};
+    for (size_t chunk = 12;
+         found.format && !found.samples && chunk < LARGEST_HEAD - 10 && fetch_head(source, chunk + 10);) {
+        const uint32_t length = found.format->number(source->head + chunk + 4);
+        if (memcmp(source->head + chunk, found.format->description, 4) == 0) found.description = chunk;
+        if (memcmp(source->head + chunk, found.format->samples, 4) == 0) found.samples = chunk;
         chunk += 8 + (size_t)length + length % 2;
     }
-    return 0;
+    return found;
 }
 
 /* libsndfile takes a data length of 0 in a RIFF of 8 bytes for "up to the end". */
@@ -195,12 +201,12 @@ static bool is_au_of_samples(rill_audio_source *source) {
     return (encoding >= 1 && encoding <= 7) || encoding == 27;
 }
 
-/* Do chunks described like that hold blocks of a codec? */
-static bool stores_blocks(const rill_audio_source *source, const chunked_format *format, size_t description) {
+/* Do chunks that are described hold blocks of a codec? */
+static bool stores_blocks(const rill_audio_source *source, const chunks *found) {
     static const char codecs[][5] = {"GSM ", "ima4", "DWVW"}; /* of AIFF-C */
-    const unsigned char *code = source->head + description + 8;
-    if (format != &formats[AIFF]) return !stores_samples((uint16_t)(code[0] | code[1] << 8));
-    if (memcmp(source->head + 8, "AIFC", 4) != 0 || source->head_size < description + 30) return false;
+    const unsigned char *code = source->head + found->description + 8;
+    if (found->format != &formats[AIFF]) return !stores_samples((uint16_t)(code[0] | code[1] << 8));
+    if (memcmp(source->head + 8, "AIFC", 4) != 0 || source->head_size < found->description + 30) return false;
     for (size_t i = 0; i < sizeof codecs / sizeof *codecs; i++)
         if (memcmp(code + 18, codecs[i], 4) == 0) return true;
     return false;
@@ -273,12 +279,8 @@ static bool is_wrongly_tagged(rill_audio_source *source) {
 
 /* Samples one by one, all of their description before them, or a codec that finds its end. Blocks do not: a
  * decoder fills up what a pipe lacks, or makes nothing of it where the length is not known. */
-static bool can_be_read_from_begin_to_end(rill_audio_source *source) {
-    const chunked_format *format = format_of(source);
-    size_t description;
-    if (format)
-        return find_samples(source, format, &description) && description &&
-               !stores_blocks(source, format, description);
+static bool can_be_read_from_begin_to_end(rill_audio_source *source, const chunks *found) {
+    if (found->format) return found->samples && found->description && !stores_blocks(source, found);
     return is_au_of_samples(source) ||
            (fetch_head(source, 4) && (begins_flac(source->head) || begins_mpeg(source->head)));
 }
@@ -289,19 +291,20 @@ static bool can_be_read_from_begin_to_end(rill_audio_source *source) {
  * seek; of blocks we compare the promise ourselves. */
 void rill_audio_source_settle(rill_audio_source *source) {
     if (!fetch_head(source, 4)) return;
-    const bool in_order = can_be_read_from_begin_to_end(source), flac = begins_flac(source->head);
-    const chunked_format *format = format_of(source);
-    size_t description = 0;
-    const size_t samples = format ? find_samples(source, format, &description) : 0;
-    if (description) source->samples_at = (int64_t)samples;
-    const bool unknown = samples && format == &formats[WAV] && settle_unknown_length(source, samples);
+    const chunks found = find_chunks(source);
+    const bool in_order = can_be_read_from_begin_to_end(source, &found), flac = begins_flac(source->head);
+    if (found.description) source->samples_at = (int64_t)found.samples;
+    const bool unknown =
+        found.samples && found.format == &formats[WAV] && settle_unknown_length(source, found.samples);
     settle_au_length(source);
     if (source->seekable && flac) return;
     source->in_pieces = flac; /* minutes of silence fit into the bytes that libFLAC asks for */
     if (in_order && !unknown)
         source->size = begins_mpeg(source->head) ? ENDLESS_MPEG : RILL_AUDIO_SOURCE_ENDLESS;
-    const uint32_t length = samples ? format->number(source->head + samples + 4) : 0;
-    if (!in_order && length < SHORTEST_UNKNOWN) source->promised = (int64_t)samples + 8 + length;
+    if (!in_order && found.samples) {
+        const uint32_t length = found.format->number(source->head + found.samples + 4);
+        if (length < SHORTEST_UNKNOWN) source->promised = (int64_t)found.samples + 8 + length;
+    }
     const uint64_t told = told_size_of_w64(source); /* libsndfile goes by the file's size alone */
     if (told > (uint64_t)source->size && told < RILL_AUDIO_SOURCE_ENDLESS)
         *(is_w64_of_samples(source) ? &source->size : &source->promised) = (int64_t)told;
@@ -394,7 +397,9 @@ rill_status rill_audio_source_open(const char *path, bool (*stop)(void *asked), 
 
 bool rill_audio_source_must_come_whole(rill_audio_source *source) {
     fetch_head(source, RILL_AUDIO_SOURCE_KIND);
-    return !source->seekable && !can_be_read_from_begin_to_end(source);
+    if (source->seekable) return false;
+    const chunks found = find_chunks(source);
+    return !can_be_read_from_begin_to_end(source, &found);
 }
 
 static bool contains(const unsigned char *bytes, ssize_t count, const char *part, size_t size) {
