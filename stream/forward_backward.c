@@ -214,7 +214,7 @@ rill_decision rill_tracker_decide(const rill_voice_model *voices, rill_tracker_s
     if (made.who != holder) made.who = find_best(&of, stretch, holder, voices->change_odds);
     if (made.who == of.known && speech) {
         /* what is ahead, and of a voice that has been unknown for a while its steps so far */
-        if (self->open_steps && self->pending != RILL_NOBODY && self->open.label == self->pending) {
+        if (self->open_steps && self->open.label == self->pending) {
             for (size_t d = 0; d < voices->dim; d++)
                 sums[d] += at->open_sums[d] - self->open.count * at->room[d];
             count += self->open.count;

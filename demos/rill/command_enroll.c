@@ -235,10 +235,10 @@ static void warn_of_another_voice(const struct likeness *likeness, const char *n
     if (!likeness->known || likeness->score >= SPEAKERS_ALIKE) return;
     if (likeness->another)
         snprintf(other, sizeof other, ", but like %s (%.2f)", likeness->other, likeness->other_score);
-    complain("%s: this does not sound like the voice known by that name (score %.2f)%s; it is added all the "
-             "same. If it "
-             "is somebody else's: rill speakers remove \"%s\", then enroll each by a name of its own",
-             name, likeness->score, other, name);
+    complain(
+        "%s: this does not sound like the voice known by that name (score %.2f)%s; it is added all the "
+        "same. If it is somebody else's: rill speakers remove \"%s\", then enroll each by a name of its own",
+        name, likeness->score, other, name);
 }
 
 static bool tell(const struct arguments *arguments, const rill_speakers *speakers, double heard,
