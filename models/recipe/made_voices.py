@@ -134,6 +134,11 @@ def main():
     parser.add_argument("--voices", type=int, default=700)
     parser.add_argument("--processes", type=int, default=2)
     arguments = parser.parse_args()
+    for name in ("voices", "processes"):
+        if getattr(arguments, name) < 1:
+            parser.error(f"--{name} is above 0")
+    if os.path.realpath(arguments.data) == os.path.realpath(arguments.out):
+        parser.error(f"OUT is another folder than DATA: the tables of {arguments.data} would be written over")
     data, out, folder = arguments.data, arguments.out, os.path.join(arguments.out, "audio", CORPUS)
     names, speakers = rows_of(os.path.join(data, "manifest.tsv"))
     columns, utterances = rows_of(os.path.join(data, "segments.tsv"))

@@ -225,12 +225,12 @@ def main():
             parser.error(f"--speech-layers is 0 to {network.shape['layers']}: {arguments.begin} has no more")
         if arguments.speech_layers not in (0, network.shape["speech_layers"]):
             network = network.branched(arguments.speech_layers)
+        if arguments.keep_speech and not network.shape["speech_layers"]:
+            parser.error(f"--keep-speech: {arguments.begin} has no branch")
         network = network.to(device)
     else:
         network = Network(dim=arguments.dim, layers=arguments.layers, wide=arguments.wide).to(device)
-    if arguments.keep_speech and not network.shape["speech_layers"]:
-        parser.error(f"--keep-speech: {arguments.begin} has no branch")
-    branch = Branch(network) if arguments.speech_layers else BesideBranch(network) if arguments.keep_speech else None
+    trained = Branch(network) if arguments.speech_layers else BesideBranch(network) if arguments.keep_speech else network
     losses = SpeechLosses() if arguments.speech_layers else Losses(voices.teacher, voices.trust).to(device)
     parameters = [p for p in (*network.parameters(), *losses.parameters()) if p.requires_grad]
     decayed = [p for p in parameters if p.dim() > 1]
@@ -254,8 +254,7 @@ def main():
                     "optimizer": optimizer.state_dict()}, path + ".new")
         os.replace(path + ".new", path)
 
-    running = branch or network
-    running = torch.compile(running) if arguments.compile else running
+    running = torch.compile(trained) if arguments.compile else trained
     begin, sums, count, kept, waited = time.time(), {}, 0, time.time(), 0.0
 
     def share_done():
