@@ -168,9 +168,10 @@ static inline void define_step(definition *of, const float *log_mel, double *emb
     for (size_t i = 0; i < info->frames_per_step * info->mel_bands; i++) x[i] = (double)log_mel[i];
     affine(of, "", "input.projection", x, h);
     norm(of, "", "input.norm", h, h);
+    memcpy(s, h, sizeof s);
     for (size_t layer = 0; layer < info->layers; layer++) {
-        if (layer == info->layers - info->speech_layers) memcpy(s, h, sizeof s);
         define_layer(of, "layers", layer, layer, h);
+        if (layer + 1 == info->shared_layers) memcpy(s, h, sizeof s);
     }
     norm(of, "", "output.norm", h, h);
     for (size_t layer = 0; layer < info->speech_layers; layer++)

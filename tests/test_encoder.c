@@ -21,6 +21,7 @@ static model_sizes random_sizes(void) {
                          random_size(1, 4),
                          random_bits() >> 63,
                          (model_weights)random_size(WEIGHTS_F32, WEIGHTS_MIXED),
+                         random_below(layers + 2),
                          random_below(layers + 1)};
 }
 

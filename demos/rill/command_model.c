@@ -51,6 +51,7 @@ static bool print_json(const rill_model_info *info, const struct chain *chain) {
     json_object_set_new(made, "fingerprint", json_text(info->fingerprint));
     json_object_set_new(made, "parameters", json_integer((json_int_t)info->parameters));
     json_object_set_new(made, "layers", json_integer((json_int_t)info->layers));
+    json_object_set_new(made, "shared_layers", json_integer((json_int_t)info->shared_layers));
     json_object_set_new(made, "speech_layers", json_integer((json_int_t)info->speech_layers));
     json_object_set_new(made, "model_dim", json_integer((json_int_t)info->model_dim));
     json_object_set_new(made, "heads", json_integer((json_int_t)info->heads));
@@ -85,7 +86,9 @@ static bool print_lines(const rill_model_info *info, const struct chain *chain) 
            info->mel_hz_min, info->mel_hz_max);
     if (info->high_pass_hz > 0) printf(", high pass from %g Hz", info->high_pass_hz);
     printf("\nnetwork       %zu layers", info->layers);
-    if (info->speech_layers) printf(" and %zu of their own for speech", info->speech_layers);
+    if (info->speech_layers)
+        printf(", and behind the first %zu of them %zu more for speech", info->shared_layers,
+               info->speech_layers);
     printf(", width %zu, %zu heads, feed-forward %zu, convolution over %zu steps, embedding %zu\n",
            info->model_dim, info->heads, info->feed_forward_dim, info->convolution_kernel,
            info->embedding_dim);

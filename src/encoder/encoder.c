@@ -115,10 +115,10 @@ static void run_chunk(const rill_model *model, size_t streams, void *const *enco
     if (length == 0) return;
     for (size_t i = 0; streams > 1 && i < length; i++) states[i] = encoders[taken[i]];
     const rill_stream_rows kept = {streams > 1 ? length : 1, streams > 1 ? 1 : length, states};
-    const size_t branched = model->info.speech_layers, parting = model->info.layers - branched;
-    run_layers(model, 0, parting, &kept, work);
+    const size_t branched = model->info.speech_layers, shared = model->info.shared_layers;
+    run_layers(model, 0, shared, &kept, work);
     if (branched) memcpy(work.parting, work.hidden, length * model->info.model_dim * sizeof *work.hidden);
-    run_layers(model, parting, branched, &kept, work);
+    run_layers(model, shared, model->info.layers - shared, &kept, work);
     rill_norm_run(model, &model->output_norm, length, work.hidden, work.normed);
     give_embeddings(model, length, taken, work, to);
     if (branched) {
