@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 EPSILON = 1e-6  # of the attention's normalizer
-SHAPE = ("model_dim", "layers", "heads", "feed_forward_dim", "convolution_kernel", "embedding_dim", "speech_layers")
+SHAPE = ("model_dim", "layers", "heads", "feed_forward_dim", "convolution_kernel", "embedding_dim", "speech_layers", "shared_layers")
 
 
 class Dense(nn.Linear):
@@ -129,13 +129,13 @@ class FeedForward(nn.Module):
 
 
 class Network(nn.Module):
-    def __init__(self, inputs=320, dim=192, layers=5, heads=None, wide=448, taps=9, embedding=192, speech_layers=0):
-        """heads of 32 dimensions unless said; their memories, of 8 to 320 steps, are where learning begins. With speech_layers
-        so many of the last layers stand twice: once for the embedding, once for speech and overlap"""
+    def __init__(self, inputs=320, dim=192, layers=5, heads=None, wide=448, taps=9, embedding=192, speech_layers=0, shared_layers=None):
+        """heads of 32 dimensions unless said; their memories, of 8 to 320 steps, are where learning begins. With speech_layers,
+        a stack of so many behind the first shared_layers is of speech and overlap; layers less speech_layers unless said"""
         super().__init__()
         half_lives = np.geomspace(8, 320, heads or dim // 32)
-        self.shape = dict(zip(SHAPE, (dim, layers, len(half_lives), wide, taps, embedding, speech_layers)))
-        self.shared = layers - speech_layers  # of which embedding and speech are both made
+        self.shared = layers - speech_layers if shared_layers is None else shared_layers  # of which both are made
+        self.shape = dict(zip(SHAPE, (dim, layers, len(half_lives), wide, taps, embedding, speech_layers, self.shared)))
 
         def stack(count):
             return nn.ModuleList(nn.ModuleList([Attention(dim, half_lives), Convolution(dim, taps), FeedForward(dim, wide)])
@@ -145,11 +145,14 @@ class Network(nn.Module):
         self.output_norm, self.embedding = nn.LayerNorm(dim), Dense(dim, embedding)
         self.speech_layers, self.speech_norm = stack(speech_layers), nn.LayerNorm(dim) if speech_layers else None
         self.speech, self.overlap = Dense(dim, 1), Dense(dim, 1)
+        self.drop = 0.0  # in training, of how many crops a block is left out; the others get as much more of it
 
-    @staticmethod
-    def through(layers, h):
-        for blocks in layers:
-            for block in blocks:
+    def through(self, layers, h):
+        for block in (block for blocks in layers for block in blocks):
+            if self.drop and block.training:
+                kept = (torch.rand(len(h), 1, 1, device=h.device) >= self.drop) / (1 - self.drop)
+                h = h + kept * (block(h) - h)
+            else:
                 h = block(h)
         return h
 
@@ -177,7 +180,8 @@ class Network(nn.Module):
 
     def branched(self, layers):
         """a network that gives the same, with a branch of so many layers for speech and overlap"""
-        old, network = self.state_dict(), self.of_shape(self.projection.in_features, {**self.shape, "speech_layers": layers})
+        old, network = self.state_dict(), self.of_shape(
+            self.projection.in_features, {**self.shape, "speech_layers": layers, "shared_layers": self.shape["layers"] - layers})
 
         def begins_as(name):
             part, _, rest = name.partition(".")
@@ -187,6 +191,30 @@ class Network(nn.Module):
             return f"output_norm.{rest}" if part == "speech_norm" else name
 
         network.load_state_dict({name: old[begins_as(name)] for name in network.state_dict()})
+        return network
+
+    def deeper(self, more, like=None):
+        """a network that gives the same, with so many layers more that are of the embedding alone, one behind each of the
+        first there are of them: what they add is 0 until they are trained; all else in them is as in like, a network as
+        deep, or by chance"""
+        own = self.shape["layers"] - self.shared
+        if more > own:
+            raise ValueError(f"{more} more layers are more than the {own} that are of the embedding alone")
+        old, network = self.state_dict(), self.of_shape(self.projection.in_features, {**self.shape, "layers": self.shape["layers"] + more})
+        place = [k if k < self.shared else k + min(k - self.shared, more) for k in range(self.shape["layers"])]
+        state = network.state_dict()
+        for name in state:
+            part, _, rest = name.partition(".")
+            number, _, inner = rest.partition(".")
+            if part != "layers":
+                state[name] = old[name]
+            elif int(number) in place:
+                state[name] = old[f"layers.{place.index(int(number))}.{inner}"]
+            elif inner.split(".")[1] in ("output", "project"):
+                state[name] = torch.zeros_like(state[name])
+            elif like:
+                state[name] = like.state_dict()[name]
+        network.load_state_dict(state)
         return network
 
     @staticmethod
@@ -216,7 +244,8 @@ class Network(nn.Module):
     @classmethod
     def from_model(cls, metadata, tensors):
         """the network of a model file, in the arrays' own precision"""
-        metadata = {"speech_layers": 0, **metadata}
+        branch = int(metadata.get("speech_layers", 0))
+        metadata = {"speech_layers": 0, "shared_layers": int(metadata["layers"]) - branch, **metadata}
         network = cls.of_shape(int(metadata["frames_per_step"]) * int(metadata["mel_bands"]), metadata)
         state = {}
         for name, old in network.state_dict().items():

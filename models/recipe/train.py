@@ -16,7 +16,7 @@ The loss tells every turn's voice from all others, three ways:
 
 With --begin MODEL --speech-layers K only that last one is trained, by a branch of the last K layers that begins as theirs (or
 as MODEL's branch); all else stays as it is, and so does every embedding. With --begin MODEL --keep-speech it is the other way round:
-of a MODEL with a branch the layers beside it are trained, of which the embedding alone is made."""
+of a MODEL with a branch the layers beside it are trained, of which the embedding alone is made; --more-layers of them."""
 import argparse
 import csv
 import math
@@ -111,15 +111,19 @@ def weighed(parts):
     return sum(weights[k] * v for k, v in parts.items()), {k: v.detach() for k, v in parts.items()}
 
 
+def train_alone(network, parts):
+    network.requires_grad_(False).eval()
+    for mine in parts:
+        mine.requires_grad_(True).train()
+
+
 class Branch(torch.nn.Module):
     """of a network, that for speech and overlap"""
 
     def __init__(self, network):
         super().__init__()
         self.network = network
-        network.requires_grad_(False)
-        for mine in (network.speech_layers, network.speech_norm, network.speech, network.overlap):
-            mine.requires_grad_(True)
+        train_alone(network, (network.speech_layers, network.speech_norm, network.speech, network.overlap))
 
     def forward(self, x):
         return self.network.logits(self.network.parting(x))
@@ -131,15 +135,22 @@ class BesideBranch(torch.nn.Module):
     def __init__(self, network):
         super().__init__()
         self.network = network
-        network.requires_grad_(False)
-        for mine in (network.layers[network.shared :], network.output_norm, network.embedding):
-            mine.requires_grad_(True)
+        train_alone(network, (network.layers[network.shared :], network.output_norm, network.embedding))
 
     def forward(self, x):
         with torch.no_grad():
             parting = self.network.parting(x)
             logits = self.network.logits(parting)
         return self.network.unit(self.network.output(parting)), *logits
+
+
+def with_hidden_bands(x, share, most=16):
+    """x [crops][steps][GROUP · bands], in so many of the crops up to `most` bands side by side as if nothing were in them"""
+    crops, device, bands = len(x), x.device, x.shape[2] // GROUP
+    band, first = torch.arange(bands, device=device), torch.rand(crops, 1, device=device) * bands
+    count = torch.rand(crops, 1, device=device) * most * (torch.rand(crops, 1, device=device) < share)
+    hidden = ((band >= first) & (band < first + count)).repeat(1, GROUP)[:, None]
+    return torch.where(hidden, x.mean((1, 2), keepdim=True), x)
 
 
 class Trials:
@@ -196,6 +207,9 @@ def main():
     parser.add_argument("--begin", help="a model file whose network is trained on, whatever its shape; with a lower --peak")
     parser.add_argument("--speech-layers", type=int, default=0, help="with --begin: trains a branch of so many layers for speech and overlap alone")
     parser.add_argument("--keep-speech", action="store_true", help="with --begin, whose model has a branch: trains the layers beside it alone")
+    parser.add_argument("--more-layers", type=int, default=0, help="with --keep-speech: so many layers more beside the branch")
+    parser.add_argument("--drop", type=float, default=0, help="in how many of the crops a block is left out, each by chance (%(default)s)")
+    parser.add_argument("--hide", type=float, default=0, help="in how many of the crops some bands are hidden (%(default)s)")
     parser.add_argument("--peak", type=float, default=PEAK, help="highest rate of learning (%(default)s)")
     parser.add_argument("--dim", type=int, default=192, help="of the network, a multiple of 32, the dimension of its heads")
     parser.add_argument("--layers", type=int, default=5)
@@ -210,8 +224,12 @@ def main():
     for name in ("steps", "minutes", "crops", "seconds", "peak", "dim", "layers", "wide", "threads", "workers"):
         if not getattr(arguments, name) > 0:
             parser.error(f"--{name} is above 0")
+    if not (0 <= arguments.drop < 1 and 0 <= arguments.hide <= 1):
+        parser.error("--drop and --hide are shares of the crops")
     if (arguments.speech_layers or arguments.keep_speech) and not arguments.begin:
         parser.error("--speech-layers and --keep-speech are of the network of --begin")
+    if arguments.more_layers and not arguments.keep_speech:
+        parser.error("--more-layers are of --keep-speech")
     if arguments.speech_layers and arguments.keep_speech:
         parser.error("--speech-layers trains what --keep-speech keeps")
     torch.set_num_threads(arguments.threads)
@@ -227,16 +245,19 @@ def main():
             network = network.branched(arguments.speech_layers)
         if arguments.keep_speech and not network.shape["speech_layers"]:
             parser.error(f"--keep-speech: {arguments.begin} has no branch")
-        network = network.to(device)
+        if not 0 <= arguments.more_layers <= network.shape["layers"] - network.shared:
+            parser.error(f"--more-layers is 0 to {network.shape['layers'] - network.shared}: {arguments.begin} has no more beside its branch")
+        network = network.deeper(arguments.more_layers).to(device)
     else:
         network = Network(dim=arguments.dim, layers=arguments.layers, wide=arguments.wide).to(device)
+    network.drop = arguments.drop
     trained = Branch(network) if arguments.speech_layers else BesideBranch(network) if arguments.keep_speech else network
     losses = SpeechLosses() if arguments.speech_layers else Losses(voices.teacher, voices.trust).to(device)
     parameters = [p for p in (*network.parameters(), *losses.parameters()) if p.requires_grad]
     decayed = [p for p in parameters if p.dim() > 1]
     optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.03},
                                    {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0}], betas=(0.9, 0.98))
-    mean = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99))
+    mean = torch.optim.swa_utils.AveragedModel(network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(0.99)).eval()
     os.makedirs(arguments.work, exist_ok=True)
     path, step, told, best = os.path.join(arguments.work, "checkpoint.pt"), 0, [], math.inf
     if os.path.exists(path):
@@ -267,6 +288,7 @@ def main():
         waited += time.time() - before
         heard, truth = ([t.to(device) for t in some] for some in (heard, truth))
         x = heard[0] if len(heard) == 1 else mix(voices.frames, crop_steps, *heard)
+        x = with_hidden_bands(x, arguments.hide) if arguments.hide else x
         rate = arguments.peak * min(1, (step + 1) / WARM) * (0.5 + 0.5 * math.cos(math.pi * done)) + 1e-6
         for group in optimizer.param_groups:
             group["lr"] = rate
