@@ -16,16 +16,16 @@ Test(model, the_shipped_one_says_what_it_is) {
     cr_assert(info->window_samples == 400 && info->hop_samples == 160 && info->fft_size == 512);
     cr_assert(info->mel_bands == 80 && info->mel_hz_min == 20 && info->mel_hz_max == 7600);
     cr_assert(info->log_floor == 1e-6 && info->feature_mean == -8 && info->feature_scale == 0.25);
-    cr_assert(info->frames_per_step == 4 && info->layers == 5 && info->speech_layers == 3 &&
-              info->model_dim == 192 && info->heads == 6);
+    cr_assert(info->frames_per_step == 4 && info->layers == 8 && info->shared_layers == 2 &&
+              info->speech_layers == 3 && info->model_dim == 192 && info->heads == 6);
     cr_assert(info->feed_forward_dim == 448 && info->convolution_kernel == 9 && info->embedding_dim == 192);
     cr_assert(info->normalizer_epsilon == 1e-6 && info->norm_epsilon == 1e-5);
     cr_assert_eq(info->skipped_start_seconds, 0.3);
     cr_assert_eq(info->heard_again_seconds, 10);
-    cr_assert_eq(info->parameters, 3581362);
+    cr_assert_eq(info->parameters, 4886788);
     cr_assert(info->has_overlap);
-    cr_assert(info->weights_size > 3500000 && info->weights_size < 3900000); /* int8 */
-    cr_assert_eq(info->state_size, (5 + 3) * (6 * 32 * 33 + 8 * 192) * sizeof(float));
+    cr_assert(info->weights_size > 4800000 && info->weights_size < 5300000); /* int8 */
+    cr_assert_eq(info->state_size, (8 + 3) * (6 * 32 * 33 + 8 * 192) * sizeof(float));
     cr_assert_eq(info->steps_per_second, 25);
     cr_assert_float_eq(info->latency_seconds, 0.055, 1e-12);
     cr_assert_eq(strlen(info->fingerprint), 16);
