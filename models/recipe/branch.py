@@ -25,7 +25,7 @@ def main():
     branch = {name: tensor for name, tensor in branch.items() if name.startswith(PARTS)}
     kind = {"BF16": "bf16", "I8": "i8"}.get(tensors["input.projection.weight"][0])
     tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(PARTS)}
-    stamp.write(out, {**metadata, "speech_layers": of_network["speech_layers"], "shared_layers": of_network["shared_layers"]},
+    stamp.write(out, {**metadata, **{k: of_network[k] for k in ("speech_layers", "shared_layers") if k in of_network}},
                 tensors | (dict(quantise.quantise(branch, kind)) if kind else branch))
 
 
