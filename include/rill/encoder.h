@@ -33,8 +33,7 @@ typedef struct rill_model_info {
     double high_pass_hz; /* below which samples are held back, by 6 dB an octave; 0: none */
     /* network */
     size_t frames_per_step, layers, model_dim, heads, feed_forward_dim, convolution_kernel, embedding_dim;
-    size_t
-        shared_layers; /* so many of the first layers are of all outputs; the others are of the embedding */
+    size_t shared_layers; /* so many of the first layers are of all outputs, the others of the embedding */
     size_t speech_layers; /* and so many of another stack behind the shared ones are of speech and overlap; 0:
                              all layers are of all outputs */
     double normalizer_epsilon, norm_epsilon;

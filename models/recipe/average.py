@@ -12,11 +12,18 @@ def main():
     out, *rest = sys.argv[1:] or [""]
     if len(rest) < 4 or len(rest) % 2:
         sys.exit(__doc__)
-    weights, networks = [float(w) for w in rest[::2]], [Network.from_model(*read_model(path)) for path in rest[1::2]]
+    paths = rest[1::2]
+    networks = [Network.from_model(*read_model(path)) for path in paths]
     deepest = max(networks, key=lambda n: n.shape["layers"])
-    networks = [n.deeper(deepest.shape["layers"] - n.shape["layers"], deepest) for n in networks]
-    if any(n.shape != networks[0].shape for n in networks):
-        sys.exit(f"average: {', '.join(rest[1::2])} are of different shapes: {[n.shape for n in networks]}")
+    most = deepest.shape["layers"]
+    for path, n in zip(paths, networks):
+        if {**n.shape, "layers": most} != deepest.shape:
+            sys.exit(f"average: {path} is of another shape, {n.shape}, than the deepest, {deepest.shape}")
+    try:
+        weights = [float(w) for w in rest[::2]]
+        networks = [n.deeper(most - n.shape["layers"], deepest) for n in networks]
+    except ValueError as why:
+        sys.exit(f"average: {why}")
     states = [n.state_dict() for n in networks]
     networks[0].load_state_dict({k: sum(w * s[k] for w, s in zip(weights, states)) / sum(weights) for k in states[0]})
     write_model(networks[0], out)

@@ -131,10 +131,10 @@ class FeedForward(nn.Module):
 class Network(nn.Module):
     def __init__(self, inputs=320, dim=192, layers=5, heads=None, wide=448, taps=9, embedding=192, speech_layers=0, shared_layers=None):
         """heads of 32 dimensions unless said; their memories, of 8 to 320 steps, are where learning begins. With speech_layers,
-        a stack of so many behind the first shared_layers is of speech and overlap; layers less speech_layers unless said"""
+        a stack of so many behind the first shared_layers is of speech and overlap; unless said, as many are left to the embedding"""
         super().__init__()
         half_lives = np.geomspace(8, 320, heads or dim // 32)
-        self.shared = layers - speech_layers if shared_layers is None else shared_layers  # of which both are made
+        self.shared = max(0, layers - speech_layers) if shared_layers is None else shared_layers  # of which both are made
         self.shape = dict(zip(SHAPE, (dim, layers, len(half_lives), wide, taps, embedding, speech_layers, self.shared)))
 
         def stack(count):
@@ -180,8 +180,8 @@ class Network(nn.Module):
 
     def branched(self, layers):
         """a network that gives the same, with a branch of so many layers for speech and overlap"""
-        old, network = self.state_dict(), self.of_shape(
-            self.projection.in_features, {**self.shape, "speech_layers": layers, "shared_layers": self.shape["layers"] - layers})
+        shape = {key: value for key, value in self.shape.items() if key != "shared_layers"}
+        old, network = self.state_dict(), self.of_shape(self.projection.in_features, {**shape, "speech_layers": layers})
 
         def begins_as(name):
             part, _, rest = name.partition(".")
@@ -198,9 +198,10 @@ class Network(nn.Module):
         first there are of them: what they add is 0 until they are trained; all else in them is as in like, a network as
         deep, or by chance"""
         own = self.shape["layers"] - self.shared
-        if more > own:
-            raise ValueError(f"{more} more layers are more than the {own} that are of the embedding alone")
+        if not 0 <= more <= own:
+            raise ValueError(f"{more} more layers, where 0 to {own} can be: one behind each that is of the embedding alone")
         old, network = self.state_dict(), self.of_shape(self.projection.in_features, {**self.shape, "layers": self.shape["layers"] + more})
+        begins_as = like.state_dict() if like else {}
         place = [k if k < self.shared else k + min(k - self.shared, more) for k in range(self.shape["layers"])]
         state = network.state_dict()
         for name in state:
@@ -213,7 +214,7 @@ class Network(nn.Module):
             elif inner.split(".")[1] in ("output", "project"):
                 state[name] = torch.zeros_like(state[name])
             elif like:
-                state[name] = like.state_dict()[name]
+                state[name] = begins_as[name]
         network.load_state_dict(state)
         return network
 
@@ -239,13 +240,12 @@ class Network(nn.Module):
 
     @classmethod
     def of_shape(cls, inputs, shape):
-        return cls(inputs, *(int(shape[key]) for key in SHAPE))
+        return cls(inputs, *(int(shape[key]) for key in SHAPE if key in shape))  # shared_layers may lack: the last
 
     @classmethod
     def from_model(cls, metadata, tensors):
         """the network of a model file, in the arrays' own precision"""
-        branch = int(metadata.get("speech_layers", 0))
-        metadata = {"speech_layers": 0, "shared_layers": int(metadata["layers"]) - branch, **metadata}
+        metadata = {"speech_layers": 0, **metadata}
         network = cls.of_shape(int(metadata["frames_per_step"]) * int(metadata["mel_bands"]), metadata)
         state = {}
         for name, old in network.state_dict().items():

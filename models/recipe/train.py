@@ -16,7 +16,7 @@ The loss tells every turn's voice from all others, three ways:
 
 With --begin MODEL --speech-layers K only that last one is trained, by a branch of the last K layers that begins as theirs (or
 as MODEL's branch); all else stays as it is, and so does every embedding. With --begin MODEL --keep-speech it is the other way round:
-of a MODEL with a branch the layers beside it are trained, of which the embedding alone is made; --more-layers of them."""
+of a MODEL with a branch the layers beside it are trained, of which the embedding alone is made, and --more-layers N behind them."""
 import argparse
 import csv
 import math
@@ -112,6 +112,7 @@ def weighed(parts):
 
 
 def train_alone(network, parts):
+    """nothing but the parts learns, or leaves blocks out"""
     network.requires_grad_(False).eval()
     for mine in parts:
         mine.requires_grad_(True).train()
@@ -145,7 +146,7 @@ class BesideBranch(torch.nn.Module):
 
 
 def with_hidden_bands(x, share, most=16):
-    """x [crops][steps][GROUP · bands], in so many of the crops up to `most` bands side by side as if nothing were in them"""
+    """x [crops][steps][GROUP · bands], in so many of the crops up to `most` bands side by side hold the crop's mean"""
     crops, device, bands = len(x), x.device, x.shape[2] // GROUP
     band, first = torch.arange(bands, device=device), torch.rand(crops, 1, device=device) * bands
     count = torch.rand(crops, 1, device=device) * most * (torch.rand(crops, 1, device=device) < share)
@@ -245,9 +246,10 @@ def main():
             network = network.branched(arguments.speech_layers)
         if arguments.keep_speech and not network.shape["speech_layers"]:
             parser.error(f"--keep-speech: {arguments.begin} has no branch")
-        if not 0 <= arguments.more_layers <= network.shape["layers"] - network.shared:
-            parser.error(f"--more-layers is 0 to {network.shape['layers'] - network.shared}: {arguments.begin} has no more beside its branch")
-        network = network.deeper(arguments.more_layers).to(device)
+        try:
+            network = network.deeper(arguments.more_layers).to(device)
+        except ValueError as why:
+            parser.error(f"--more-layers: {arguments.begin}: {why}")
     else:
         network = Network(dim=arguments.dim, layers=arguments.layers, wide=arguments.wide).to(device)
     network.drop = arguments.drop

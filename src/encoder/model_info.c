@@ -107,12 +107,12 @@ static void read_network(reader *from, rill_model_info *info) {
     info->convolution_kernel = read_count(from, "convolution_kernel", 256);
     info->embedding_dim = read_count(from, "embedding_dim", 4096);
     info->speech_layers = whole(from, "speech_layers", read_number_or(from, "speech_layers", 0, 64, 0));
-    const size_t own = info->speech_layers < info->layers ? info->speech_layers : info->layers;
-    info->shared_layers = info->layers - own; /* unless said */
-    if (own)
-        info->shared_layers = whole(
-            from, "shared_layers",
-            read_number_or(from, "shared_layers", 0, (double)info->layers, (double)info->shared_layers));
+    const double unless_said = fmax(0, (double)info->layers - (double)info->speech_layers);
+    info->shared_layers = info->layers;
+    if (info->speech_layers)
+        info->shared_layers =
+            whole(from, "shared_layers",
+                  read_number_or(from, "shared_layers", 0, (double)info->layers, unless_said));
     info->normalizer_epsilon = read_number(from, "normalizer_epsilon", 1e-30, 1);
     info->norm_epsilon = read_number(from, "norm_epsilon", 1e-30, 1);
 }
