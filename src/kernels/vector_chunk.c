@@ -72,7 +72,8 @@ INLINE void choose_lines(size_t floats, even_fetch *fetch, tile_place *at) {
     if (at->fetch_lines == left) rows->at = 0, rows->which++;
 }
 
-INLINE void take_steps(size_t steps, size_t rows, size_t columns, tile_place *at,
+/* inner: the sums are not finished, and stay in sums; fetches: there may be lines to fetch */
+INLINE void take_steps(size_t steps, size_t rows, size_t columns, bool inner, bool fetches, tile_place *at,
                        vector s[tallest_tile][panel_columns]) {
     UNROLL
     for (size_t t = 0; t < steps; t++) {
@@ -93,21 +94,29 @@ INLINE void take_steps(size_t steps, size_t rows, size_t columns, tile_place *at
             UNROLL
             for (size_t c = 0; c < columns; c++) out[c] += q * s[r][c];
         }
-        if (at->factor) {
+        if (!inner && at->factor) {
             const vector factor = splat_at(at->factor++);
             UNROLL
             for (size_t c = 0; c < columns; c++) out[c] *= factor;
         }
         UNROLL
         for (size_t c = 0; c < columns; c++) store(at->to + c * lanes, out[c]);
-        at->from += at->from_stride, at->to += at->to_stride;
-        if (at->fetch_lines > 0) {
+        at->from += at->from_stride, at->to += inner ? columns * lanes : at->to_stride;
+        if (fetches && at->fetch_lines > 0) {
             __builtin_prefetch(at->fetch, 0, 2);
             if (at->fetch_lines > 1) __builtin_prefetch(at->fetch + at->fetch_line, 0, 2);
             at->fetch += at->fetch_step;
         }
     }
     at->key += steps * panel_rows, at->query += steps * panel_rows, at->value += steps * columns * lanes;
+}
+
+INLINE void take_all_steps(size_t steps, size_t rows, size_t columns, bool inner, bool fetches,
+                           tile_place *at, vector s[tallest_tile][panel_columns]) {
+    /* so many steps a turn that a queue of 144 decoded instructions (Golden Cove) holds the loop */
+    const size_t fitting = 32 / (rows * columns), turn = fitting > 4 ? 4 : fitting > 1 ? fitting : 1;
+    for (; steps % turn > 0; steps--) take_steps(1, rows, columns, inner, fetches, at, s);
+    for (; steps > 0; steps -= turn) take_steps(turn, rows, columns, inner, fetches, at, s);
 }
 
 /* gcc keeps addresses that it will need again, as if there were registers for them. */
@@ -127,6 +136,13 @@ INLINE const float *forget(size_t rows, size_t columns, const float *decay, size
     return decay + rows * stride;
 }
 
+/* The next tile's rows, which are far where a first level of 32 KiB is full; there may be fewer of them. */
+INLINE void fetch_tile(size_t rows, const float *first, size_t stride) {
+    UNROLL
+    for (size_t r = 0; r < rows; r++)
+        __builtin_prefetch((const void *)((uintptr_t)first + r * stride * sizeof *first), 1, 3);
+}
+
 INLINE void take_tile(size_t rows, size_t columns, tile_path *p) {
     vector s[tallest_tile][panel_columns];
     UNROLL
@@ -137,6 +153,7 @@ INLINE void take_tile(size_t rows, size_t columns, tile_path *p) {
     if (p->start) p->start = forget(rows, columns, p->start, p->decay_stride, s);
     p = once_more(p);
     const bool last = p->rows_left == rows;
+    if (!many_registers && !last) fetch_tile(rows, p->S + rows * p->S_stride, p->S_stride);
     tile_place at = {.key = p->key,
                      .query = p->query,
                      .value = p->value,
@@ -146,11 +163,14 @@ INLINE void take_tile(size_t rows, size_t columns, tile_path *p) {
                      .to = last ? p->output : p->sums,
                      .to_stride = last ? p->output_stride : columns * lanes};
     choose_lines(rows * columns * lanes, p->fetch, &at);
-    /* so many steps a turn that a queue of 144 decoded instructions (Golden Cove) holds the loop */
-    const size_t turn = 32 / (rows * columns) > 4 ? 4 : 32 / (rows * columns);
-    size_t left = p->steps;
-    for (; turn > 1 && left >= turn; left -= turn) take_steps(turn, rows, columns, &at, s);
-    for (; left > 0; left--) take_steps(1, rows, columns, &at, s);
+    /* Of 16 registers fewer FMAs come of an instruction, and what is asked at every step costs as much as
+     * they do: most tiles need not ask. */
+    if (many_registers || last)
+        take_all_steps(p->steps, rows, columns, false, true, &at, s);
+    else if (at.fetch_lines > 0)
+        take_all_steps(p->steps, rows, columns, true, true, &at, s);
+    else
+        take_all_steps(p->steps, rows, columns, true, false, &at, s);
     p = once_more(p);
     if (p->update) {
         if (p->end) p->end = forget(rows, columns, p->end, p->decay_stride, s);
@@ -184,15 +204,18 @@ TILES(4, 1)
 TILES(1, 1)
 #undef TILES
 
-/* Tiles for that many rows. */
+/* Tiles for that many rows: of two and eight that six leave, eight, for single rows wait for their sums. */
 INLINE void take_tiles(size_t columns, size_t rows, tile_path *p) {
-    const size_t most = rows_beside(columns), left = rows % most;
+    const size_t most = rows_beside(columns);
+    size_t tall = rows / most;
+    if (most == 6 && tall > 0 && rows % most == 2) tall--;
+    const size_t left = rows - tall * most;
     if (columns == 4)
-        tiles_6_4(rows / most, p), tiles_4_4(left / 4, p), tiles_1_4(left % 4, p);
+        tiles_6_4(tall, p), tiles_4_4(left / 4, p), tiles_1_4(left % 4, p);
     else if (columns == 2)
-        (most == 8 ? tiles_8_2 : tiles_6_2)(rows / most, p), tiles_4_2(left / 4, p), tiles_1_2(left % 4, p);
+        (most == 8 ? tiles_8_2 : tiles_6_2)(tall, p), tiles_4_2(left / 4, p), tiles_1_2(left % 4, p);
     else
-        tiles_8_1(rows / most, p), tiles_4_1(left / 4, p), tiles_1_1(left % 4, p);
+        tiles_8_1(tall, p), tiles_4_1(left / 4, p), tiles_1_1(left % 4, p);
 }
 
 /* All steps of the block for `columns` vectors of S from m on; one alone may be `width` values wide. */
