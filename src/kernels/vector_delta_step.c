@@ -10,8 +10,10 @@
 enum {
     delta_tile = many_registers ? 8 : 4, /* vectors of S at a time: as many of u, and of outputs */
     delta_step_heads = 4,                /* that are prepared at a time */
-    fetched_floats = 4096, /* of a head that is fetched while another is there: half a first-level cache */
-    fetched_share = 4      /* of its rows, one in so many by the first pass */
+    fetched_floats = 4096,  /* of a head that is fetched while another is there: half a first-level cache */
+    fetched_share = 4,      /* of its rows, one in so many by the first pass */
+    far_stride = 8 * lanes, /* floats: rows so far apart that the processor fetches none by itself */
+    rows_before = 8         /* they are wanted */
 };
 
 /* Some heads of the state in one step, and one query head of each. */
@@ -37,6 +39,7 @@ typedef struct delta_step {
 INLINE void delta_read(size_t columns, size_t sets, bool fetches, size_t rows, size_t stride, size_t width,
                        const float *S, const float *erase, const float *query, vector *erased, vector *read) {
     const size_t next = rows * stride;
+    const bool far = !many_registers && columns == 4 && stride > far_stride;
     UNROLL
     for (size_t i = 0; i < columns * sets; i++) erased[i] = read[i] = splat(0);
     for (; rows >= sets; rows -= sets, S += sets * stride, erase += sets, query += sets) UNROLL
@@ -47,6 +50,7 @@ INLINE void delta_read(size_t columns, size_t sets, bool fetches, size_t rows, s
             const float *at = S + i * stride + c * lanes;
             if (fetches && i == 0 && rows % fetched_share == 0) __builtin_prefetch(at + next, 1);
             if (columns > 4) __builtin_prefetch(at + fetch_ahead, 1);
+            if (far && c % 2 == 0) __builtin_prefetch(at + rows_before * stride, 1);
             const vector s = apart(load_up_to(at, width));
             erased[i * columns + c] += k * s;
             read[i * columns + c] += q * s;
