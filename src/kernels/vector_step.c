@@ -47,7 +47,7 @@ INLINE void step_row(size_t columns, bool decayed, bool update, bool unfused, si
 INLINE void step_columns(size_t columns, size_t sets, bool decayed, bool update, bool unfused,
                          const step_rows *b, size_t width, float *S, const float *query, const float *key,
                          const float *decay, const float *values, float factor, float *output) {
-    vector value[step_tile], out[step_tile];
+    vector value[step_tile], out[2 * step_tile];
     UNROLL
     for (size_t c = 0; c < columns; c++) value[c] = load_up_to(values + c * lanes, width);
     UNROLL
@@ -90,23 +90,24 @@ INLINE void step_columns_of_heads(size_t columns, size_t sets, bool decayed, boo
     }
 }
 
-/* Functions of their own, where the rows of a tile have all registers. */
+/* Functions of their own, where the rows of a tile have all registers. plain_sets: of the undecayed step,
+ * whose rows of four vectors follow so closely that they wait for one another's sums. */
 typedef void columns_step(const step_rows *b, size_t m, size_t width);
 #define STEP(name, columns, sets, whole, decayed, update, unfused)                                           \
     static __attribute__((noinline)) void name(const step_rows *b, size_t m, size_t width) {                 \
         step_columns_of_heads(columns, sets, decayed, update, unfused, b, m, whole ? lanes : width);         \
     }
-#define STEPS(name, columns, sets, whole)                                                                    \
+#define STEPS(name, columns, sets, plain_sets, whole)                                                        \
     STEP(read_##name, columns, sets, whole, false, false, false)                                             \
     STEP(read_decayed_##name, columns, sets, whole, true, false, false)                                      \
-    STEP(take_##name, columns, sets, whole, false, true, false)                                              \
+    STEP(take_##name, columns, plain_sets, whole, false, true, false)                                        \
     STEP(take_decayed_##name, columns, sets, whole, true, true, false)                                       \
     static columns_step *const step_##name[2][2] = {{read_##name, read_decayed_##name},                      \
                                                     {take_##name, take_decayed_##name}};
-STEPS(whole, step_tile, 1, true)
-STEPS(half, step_tile / 2, 1, true)
-STEPS(quarter, step_tile / 4, 2, true)
-STEPS(vector, 1, 2, false)
+STEPS(whole, step_tile, 1, many_registers ? 1 : 2, true)
+STEPS(half, step_tile / 2, 1, 1, true)
+STEPS(quarter, step_tile / 4, 2, 2, true)
+STEPS(vector, 1, 2, 2, false)
 STEP(take_unfused_whole, step_tile, 1, true, false, true, true)
 #undef STEPS
 #undef STEP
