@@ -132,15 +132,13 @@ static void find_total(const one_head *head, size_t most, step_block *b) {
 /* Is what the first steps forget above decay_least in every key? */
 static bool all_keys_last(const one_head *head, size_t steps) {
     integers below = {0};
-    int32_t any = 0;
     for (size_t d = 0; d < head->key_dim; d += lanes) {
         vector logs = splat(0);
         for (size_t t = 1; t < steps; t++)
             logs += load_up_to(head->log_decay + t * head->strides->decay_stride + d, head->key_dim - d);
         below |= logs < splat(log_decay_least);
     }
-    for (size_t lane = 0; lane < lanes; lane++) any |= below[lane];
-    return any == 0;
+    return !any(below);
 }
 
 /* The block that the head's steps begin with; wide_steps: at most, of more than panel_rows rows or columns.
@@ -287,10 +285,8 @@ static bool rest_is_finite(const one_head *head, const step_block *b) {
 /* Is all of the block known to be finite, or have the sums of keys and values stayed so? */
 static bool is_finite(const one_head *head, const step_block *b, vector zeros) {
     if (head->strides->finite) return true;
-    const integers numbers = zeros == zeros;
-    int32_t all = -1;
-    for (size_t lane = 0; lane < lanes; lane++) all &= numbers[lane];
-    return all && ((head->key_dim == b->rows && head->value_dim == b->columns) || rest_is_finite(head, b));
+    return !any(zeros != zeros) &&
+           ((head->key_dim == b->rows && head->value_dim == b->columns) || rest_is_finite(head, b));
 }
 
 static void keep_normalizer(const one_head *head, const step_block *b) {

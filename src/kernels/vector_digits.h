@@ -25,14 +25,6 @@ INLINE float power_of_two(uint32_t exponent) {
     return power;
 }
 
-INLINE integers larger(integers a, integers b) {
-#ifdef __AVX512F__
-    return (integers)_mm512_max_epi32((__m512i)a, (__m512i)b);
-#else
-    return (integers)_mm256_max_epi32((__m256i)a, (__m256i)b);
-#endif
-}
-
 /* The exponent of the largest |x|: as integers, NaN is above ∞ and ∞ above all others. */
 INLINE uint32_t largest_exponent(size_t inputs, const float *x) {
     integers largest = {0};

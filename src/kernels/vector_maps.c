@@ -4,31 +4,69 @@
 
 #include "kernels/vector.h"
 
-INLINE vector elu1_of(vector x) {
-    return choose(x > splat(0), x + splat(1), exponential(x));
+/* x + 1 = exp(0) + x for x > 0 */
+INLINE void elu1_of(size_t count, vector *x) {
+    vector above[abreast];
+    UNROLL
+    for (size_t i = 0; i < count; i++) {
+        above[i] = greater(x[i], splat(0));
+        x[i] = lesser(splat(0), x[i]);
+    }
+    exponentials_of(count, x);
+    UNROLL
+    for (size_t i = 0; i < count; i++) x[i] += above[i];
+}
+
+/* y[i] = f(x[i]), of some vectors in their place */
+INLINE void map(void (*f)(size_t count, vector *x), size_t count, const float *x, float *y) {
+    size_t i = 0;
+    vector v[abreast];
+    for (; i + abreast * lanes <= count; i += abreast * lanes) {
+        UNROLL
+        for (size_t c = 0; c < abreast; c++) v[c] = load(x + i + c * lanes);
+        f(abreast, v);
+        UNROLL
+        for (size_t c = 0; c < abreast; c++) store(y + i + c * lanes, v[c]);
+    }
+    for (; i < count; i += lanes) {
+        v[0] = load_up_to(x + i, count - i);
+        f(1, v);
+        store_up_to(y + i, count - i, v[0]);
+    }
 }
 
 static void elu1(size_t count, const float *x, float *y) {
-    size_t i = 0;
-    for (; i + lanes <= count; i += lanes) store(y + i, elu1_of(load(x + i)));
-    if (i < count) store_part(y + i, count - i, elu1_of(load_part(x + i, count - i)));
+    map(elu1_of, count, x, y);
 }
 
 static void exponentials(size_t count, const float *x, float *y) {
-    size_t i = 0;
-    for (; i + lanes <= count; i += lanes) store(y + i, exponential(load(x + i)));
-    if (i < count) store_part(y + i, count - i, exponential(load_part(x + i, count - i)));
+    map(exponentials_of, count, x, y);
 }
 
-INLINE vector gate_of(vector a, vector b) {
-    return a / (splat(1) + exponential(-b));
+/* b becomes a · sigmoid(b) */
+INLINE void gate_of(size_t count, const vector *a, vector *b) {
+    UNROLL
+    for (size_t i = 0; i < count; i++) b[i] = -b[i];
+    exponentials_of(count, b);
+    UNROLL
+    for (size_t i = 0; i < count; i++) b[i] = a[i] / (splat(1) + b[i]);
 }
 
 static void gate(size_t count, const float *a, const float *b, float *y) {
     size_t i = 0;
-    for (; i + lanes <= count; i += lanes) store(y + i, gate_of(load(a + i), load(b + i)));
-    if (i < count)
-        store_part(y + i, count - i, gate_of(load_part(a + i, count - i), load_part(b + i, count - i)));
+    vector v[abreast], w[abreast];
+    for (; i + abreast * lanes <= count; i += abreast * lanes) {
+        UNROLL
+        for (size_t c = 0; c < abreast; c++) v[c] = load(a + i + c * lanes), w[c] = load(b + i + c * lanes);
+        gate_of(abreast, v, w);
+        UNROLL
+        for (size_t c = 0; c < abreast; c++) store(y + i + c * lanes, w[c]);
+    }
+    for (; i < count; i += lanes) {
+        v[0] = load_up_to(a + i, count - i), w[0] = load_up_to(b + i, count - i);
+        gate_of(1, v, w);
+        store_up_to(y + i, count - i, w[0]);
+    }
 }
 
 static void silu(size_t count, const float *x, float *y) {
@@ -56,7 +94,5 @@ static bool within(size_t count, const float *x, float low, float high) {
         for (size_t lane = 0; lane < lanes; lane++) lane_of[lane] = (int32_t)lane;
         outside |= ~((v >= splat(low)) & (v <= splat(high))) & (lane_of < (int32_t)(count - i));
     }
-    int32_t any = 0;
-    for (size_t lane = 0; lane < lanes; lane++) any |= outside[lane];
-    return any == 0;
+    return !any(outside);
 }
