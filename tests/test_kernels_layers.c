@@ -143,6 +143,36 @@ Test(kernels_layers, packed_rows_are_of_any_size_and_do_not_spoil_each_other) {
     every_table(packed_rows_stand_alone, "packed_dense");
 }
 
+/* Where x is told by digits: all as low as they can be, times weights of −128, in as many inputs as are
+ * summed at once and more. */
+static void largest_digits_stay_exact(const rill_kernels *reference, const rill_kernels *kernels) {
+    enum { INPUTS = 520, OUTPUTS = 3 };
+    const float scales[OUTPUTS] = {1, 1, 1}, bias[OUTPUTS] = {0};
+    /* in units, 2²⁹ and 2¹⁵ more, whose lower half is −2¹⁵; 2³⁰ − 2⁶; and 2²⁹ + 2²¹ + 2¹³ + 2⁷ */
+    const float values[] = {0x1.0004p0f, -0x1.0004p0f, 0x1.fffffep0f, -0x1.fffffep0f, 0x1.010104p0f};
+    unsigned char *weights = malloc(INPUTS * OUTPUTS);
+    memset(weights, 0x80, INPUTS * OUTPUTS);
+    rill_packed_dense layer = {.inputs = INPUTS, .outputs = OUTPUTS, .type = RILL_WEIGHTS_I8};
+    uint32_t *words = packed_words(&layer, weights);
+    layer.words = words, layer.bias = bias, layer.scales = scales;
+    (void)reference;
+    for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
+        guarded_floats row = guarded_input(INPUTS, 0, 0), y = guarded_output(OUTPUTS);
+        for (size_t i = 0; i < INPUTS; i++) row.data[i] = values[v];
+        kernels->packed_dense(1, &layer, row.data, y.data);
+        const double sum = -128.0 * INPUTS * (double)values[v];
+        for (size_t o = 0; o < OUTPUTS; o++)
+            near(kernels, "packed_dense", o, y.data[o], sum, (INPUTS + 3) * U * fabs(sum));
+        guarded_free(&row);
+        guarded_free(&y);
+    }
+    free(weights), free(words);
+}
+
+Test(kernels_layers, packed_sums_of_the_largest_digits_do_not_overflow) {
+    every_table(largest_digits_stay_exact, "packed_dense");
+}
+
 /* The mean is off by δ ≤ (n + 1) u mean|x|, each centred value by δ and a rounding, the deviation relatively
  * by (n + 4) u and, in second order, δ². */
 static void layer_norm_agrees(const rill_kernels *reference, const rill_kernels *kernels) {

@@ -71,14 +71,17 @@ typedef struct byte_call {
     float *y;
 } byte_call;
 
-/* y of a vector of a row's outputs, from its sums of digits */
-INLINE void finish_row(const byte_call *call, float unit, const integers *sums_of, vector scale, vector bias,
-                       size_t width, float *y) {
+/* What a vector of a row's sums of digits comes to, in units. */
+INLINE vector total_of(const integers *sums_of) {
     vector digit[byte_digits];
     UNROLL
     for (size_t k = 0; k < byte_digits; k++) digit[k] = __builtin_convertvector(sums_of[k], vector);
-    vector total =
-        (digit[3] * splat(0x1p24f) + digit[2] * splat(0x1p16f)) + (digit[1] * splat(0x1p8f) + digit[0]);
+    return (digit[3] * splat(0x1p24f) + digit[2] * splat(0x1p16f)) + (digit[1] * splat(0x1p8f) + digit[0]);
+}
+
+/* y of a vector of a row's outputs, from its total in units */
+INLINE void finish_row(const byte_call *call, float unit, vector total, vector scale, vector bias,
+                       size_t width, float *y) {
     total *= splat(unit);
     if (!call->first) total += load_up_to(y, width);
     if (call->last) total = total * scale + bias;

@@ -12,12 +12,15 @@
     }
 #define COMMON(table_name, packed) TABLE(table_name, packed, recurrent, chunk, delta_chunk, block_steps / 2)
 
+#if defined __AVX2__ && !defined __AVX512F__
+const rill_kernels RILL_VECTOR_TABLE = COMMON(RILL_VECTOR_NAME, one_by_pairs);
+const rill_kernels rill_kernels_avxvnni = COMMON("avxvnni", vnni_dense);
+#else
 const rill_kernels RILL_VECTOR_TABLE = COMMON(RILL_VECTOR_NAME, packed_dense);
+#endif
 #ifdef __AVX512F__
 const rill_kernels rill_kernels_avx512vnni = COMMON("avx512vnni", vnni_dense);
 const rill_kernels rill_kernels_zen5 =
     TABLE("zen5", vnni_dense, unfused_recurrent, long_chunk, long_delta_chunk, long_block_steps);
 const rill_kernels rill_kernels_amx = COMMON("amx", amx_dense);
-#elif defined(__AVX2__)
-const rill_kernels rill_kernels_avxvnni = COMMON("avxvnni", vnni_dense);
 #endif

@@ -42,7 +42,7 @@ static void finish_bytes(const byte_call *call, const byte_rows *rows, byte_sums
         integers sum[byte_digits];
         UNROLL
         for (size_t k = 0; k < byte_digits; k++) sum[k] = (integers)_mm512_loadu_si512(sums[k][f]);
-        finish_row(call, rows->unit[f], sum, scale, bias, width, call->y + f * outputs + o);
+        finish_row(call, rows->unit[f], total_of(sum), scale, bias, width, call->y + f * outputs + o);
     }
 }
 

@@ -55,7 +55,7 @@ static void word_columns_of(const byte_call *call, float unit, const uint32_t *d
         if (at >= layer->outputs) continue;
         UNROLL
         for (size_t k = 0; k < byte_digits; k++) sum_of[c][k] -= more[c];
-        finish_row(call, unit, sum_of[c], load_up_to(layer->scales + at, width),
+        finish_row(call, unit, total_of(sum_of[c]), load_up_to(layer->scales + at, width),
                    load_up_to(layer->bias + at, width), width, call->y + at);
     }
 }
