@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Dense layers from int8 weights (kernels.h), of one frame, by products of pairs of 16 bits, in registers of
- * 32 bytes: for AVX2 without VNNI. To widen a weight to a float takes more than its FMA; to widen four of an
- * output to two pairs takes three shifts of a word. x is rounded to 30 bits of its row's largest, as for
- * VNNI, and told by two digits,
+/* Dense layers from int8 weights (kernels.h), of the frames that fill no tile of four, by products of pairs of
+ * 16 bits, in registers of 32 bytes: for AVX2 without VNNI. To widen a weight to a float takes more than its
+ * FMA; to widen four of an output to two pairs takes three shifts of a word. x is rounded to 30 bits of its
+ * row's largest, as for VNNI, and told by two digits,
  *
  *     x = unit · (d₁ 2¹⁶ + d₀),  −2¹⁵ ≤ d₀ < 2¹⁵, −2¹⁴ ≤ d₁ ≤ 2¹⁴.
  */
@@ -89,11 +89,11 @@ static void pair_dense(const rill_packed_dense *layer, const float *x, float *y)
     }
 }
 
-/* Several frames widen the weights once. */
-static void one_by_pairs(size_t count, const rill_packed_dense *layer, const float *x, float *y) {
-    if (layer->type == RILL_WEIGHTS_I8 && count == 1)
-        pair_dense(layer, x, y);
-    else
-        packed_dense(count, layer, x, y);
+/* Four frames widen the weights once; up to three, one by one, take less than a tile of four. */
+static void few_by_pairs(size_t count, const rill_packed_dense *layer, const float *x, float *y) {
+    const size_t by_pairs = layer->type == RILL_WEIGHTS_I8 ? count % packed_frames_max : 0;
+    packed_dense(count - by_pairs, layer, x, y);
+    for (size_t n = count - by_pairs; n < count; n++)
+        pair_dense(layer, x + n * layer->inputs, y + n * layer->outputs);
 }
 #endif
