@@ -16,7 +16,7 @@
 enum {
     tile_columns = 2, /* vectors */
     tile_width = tile_columns * lanes,
-    tile_rows = many_registers ? 4 : 2,
+    tile_rows = many_registers ? 4 : 3,
     group_steps = many_registers ? 4 : 2,
     group_pairs = many_registers ? 8 : 4
 };
