@@ -3,7 +3,7 @@
 #ifndef RILL_VECTOR_HEAD_H
 #define RILL_VECTOR_HEAD_H
 
-#include "kernels/vector.h"
+#include "kernels/vector_exponential.h"
 
 enum { block_rows = 128 }; /* rows of S prepared at a time, which bounds the stack */
 

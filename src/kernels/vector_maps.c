@@ -2,7 +2,7 @@
 /* One value in, one value out: feature maps, gates, and the check that values are within bounds. */
 #include <float.h>
 
-#include "kernels/vector.h"
+#include "kernels/vector_exponential.h"
 
 /* x + 1 = exp(0) + x for x > 0 */
 INLINE void elu1_of(size_t count, vector *x) {

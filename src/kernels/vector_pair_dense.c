@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Dense layers from int8 weights (kernels.h), of the frames that fill no tile of four, by products of pairs of
- * 16 bits, in registers of 32 bytes: for AVX2 without VNNI. To widen a weight to a float takes more than its
- * FMA; to widen four of an output to two pairs takes three shifts of a word. x is rounded to 30 bits of its
- * row's largest, as for VNNI, and told by two digits,
+/* Dense layers from int8 weights (kernels.h), of the frames that fill no tile of four, by products of pairs
+ * of 16 bits, in registers of 32 bytes: for AVX2 without VNNI. To widen a weight to a float takes more than
+ * its FMA; to widen four of an output to two pairs takes three shifts of a word. x is rounded to 30 bits of
+ * its row's largest, as for VNNI, and told by two digits,
  *
  *     x = unit · (d₁ 2¹⁶ + d₀),  −2¹⁵ ≤ d₀ < 2¹⁵, −2¹⁴ ≤ d₁ ≤ 2¹⁴.
  */
