@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What dense layers from int8 weights share where they are products of bytes. A row of x is rounded to 30
- * bits of its largest and told by four digits,
+/* What dense layers from int8 weights share where they are products of integers. A row of x is rounded to 30
+ * bits of its largest and told by digits; by four where they are bytes,
  *
  *     x = unit · (d₃ 2²⁴ + d₂ 2¹⁶ + d₁ 2⁸ + d₀),  −128 ≤ d < 128,
  *
@@ -15,7 +15,7 @@
 
 enum {
     byte_digits = 4,
-    byte_inputs = 512 /* taken at a time: sums of so many are at most 2²³, which floats hold */
+    byte_inputs = 512 /* taken at a time at most: sums of so many are at most 2²³, which floats hold */
 };
 
 INLINE float power_of_two(uint32_t exponent) {
@@ -86,6 +86,37 @@ INLINE void finish_row(const byte_call *call, float unit, vector total, vector s
     if (!call->first) total += load_up_to(y, width);
     if (call->last) total = total * scale + bias;
     store_up_to(y, width, total);
+}
+
+/* y of some outputs from o on that lie together: digits of call->inputs inputs, one word for each. */
+typedef void digit_columns(const byte_call *call, float unit, const uint32_t *digits, const uint32_t *words,
+                           size_t o);
+
+/* A frame, `most` inputs, constant, and `wide` outputs at a time; find: the digits of a vector of x. */
+INLINE void dense_by_digits(size_t most, size_t wide, bits (*find)(vector x, vector in_units),
+                            digit_columns *columns, const rill_packed_dense *layer, const float *x,
+                            float *y) {
+    const size_t block_words = (layer->inputs + 3) / 4 * RILL_PACKED_COLUMNS;
+    uint32_t digits[byte_inputs];
+    for (size_t i = 0, inputs; i < layer->inputs; i += inputs) {
+        inputs = layer->inputs - i < most ? layer->inputs - i : most;
+        float unit;
+        const vector in_units = find_unit(inputs, x + i, &unit);
+        for (size_t j = 0; j < inputs; j += lanes) {
+            const bits found = find(load_up_to(x + i + j, inputs - j), in_units);
+            memcpy(digits + j, &found, sizeof found);
+        }
+        const byte_call call = {.frames = 1,
+                                .inputs = inputs,
+                                .layer = layer,
+                                .words = layer->words + i / 4 * RILL_PACKED_COLUMNS,
+                                .first = i == 0,
+                                .last = i + inputs == layer->inputs,
+                                .y = y};
+        for (size_t o = 0; o < layer->outputs; o += wide)
+            columns(&call, unit, digits,
+                    call.words + o / RILL_PACKED_COLUMNS * block_words + o % RILL_PACKED_COLUMNS, o);
+    }
 }
 
 #endif

@@ -67,26 +67,7 @@ pair_columns_of(const byte_call *call, float unit, const uint32_t *digits, const
 }
 
 static void pair_dense(const rill_packed_dense *layer, const float *x, float *y) {
-    const size_t block_words = (layer->inputs + 3) / 4 * RILL_PACKED_COLUMNS;
-    uint32_t digits[pair_inputs / 4 * pair_words];
-    for (size_t i = 0, inputs; i < layer->inputs; i += inputs) {
-        inputs = layer->inputs - i < pair_inputs ? layer->inputs - i : pair_inputs;
-        float unit;
-        const vector in_units = find_unit(inputs, x + i, &unit);
-        for (size_t j = 0; j < inputs; j += lanes) {
-            const bits found = pairs_of(load_up_to(x + i + j, inputs - j), in_units);
-            memcpy(digits + j, &found, sizeof found);
-        }
-        const byte_call call = {.frames = 1,
-                                .inputs = inputs,
-                                .layer = layer,
-                                .words = layer->words + i / 4 * RILL_PACKED_COLUMNS,
-                                .first = i == 0,
-                                .last = i + inputs == layer->inputs,
-                                .y = y};
-        for (size_t o = 0; o < layer->outputs; o += RILL_PACKED_COLUMNS)
-            pair_columns_of(&call, unit, digits, call.words + o / RILL_PACKED_COLUMNS * block_words, o);
-    }
+    dense_by_digits(pair_inputs, RILL_PACKED_COLUMNS, pairs_of, pair_columns_of, layer, x, y);
 }
 
 /* Four frames widen the weights once; up to three, one by one, take less than a tile of four. */

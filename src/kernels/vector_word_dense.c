@@ -61,27 +61,7 @@ static void word_columns_of(const byte_call *call, float unit, const uint32_t *d
 }
 
 static void word_dense(const rill_packed_dense *layer, const float *x, float *y) {
-    const size_t block_words = (layer->inputs + 3) / 4 * RILL_PACKED_COLUMNS;
-    uint32_t digits[byte_inputs / 4 * byte_digits];
-    for (size_t i = 0, inputs; i < layer->inputs; i += inputs) {
-        inputs = layer->inputs - i < byte_inputs ? layer->inputs - i : byte_inputs;
-        float unit;
-        const vector in_units = find_unit(inputs, x + i, &unit);
-        for (size_t j = 0; j < inputs; j += lanes) {
-            const bits found = digits_of(load_up_to(x + i + j, inputs - j), in_units);
-            memcpy(digits + j, &found, sizeof found);
-        }
-        const byte_call call = {.frames = 1,
-                                .inputs = inputs,
-                                .layer = layer,
-                                .words = layer->words + i / 4 * RILL_PACKED_COLUMNS,
-                                .first = i == 0,
-                                .last = i + inputs == layer->inputs,
-                                .y = y};
-        for (size_t o = 0; o < layer->outputs; o += word_columns * lanes)
-            word_columns_of(&call, unit, digits,
-                            call.words + o / RILL_PACKED_COLUMNS * block_words + o % RILL_PACKED_COLUMNS, o);
-    }
+    dense_by_digits(byte_inputs, word_columns * lanes, digits_of, word_columns_of, layer, x, y);
 }
 
 /* Several frames widen the weights once. */
