@@ -27,16 +27,15 @@ static void by_chunks(const rill_attention_shape *shape, float *S, float *z, con
     rill_delta_or_wy(shape, S, run, true);
 }
 
-/* So many steps that two blocks of rows, the one at work and the next, fill half of a second-level cache of
- * up to 1 MiB; but as many as the kernels take at a time, which are 32 up to 64 keys and values. */
+/* So many steps that two blocks of rows, the one at work and the next, stay within a second-level cache of 1
+ * MiB; of a smaller one, half of the most where those fill more than a quarter: fewer cost the kernels more.
+ */
 static size_t block_steps(const rill_attention_shape *shape) {
     const size_t row = (shape->heads + shape->query_heads) * (shape->key_dim + shape->value_dim);
-    const size_t quarter = rill_second_level_size() / (4 * sizeof(float));
-    const size_t most_floats = quarter < 65536 ? quarter : 65536;
-    const bool wide = shape->key_dim > 64 || shape->value_dim > 64;
-    const size_t least = wide ? rill_kernels_get()->wide_block_steps : rill_block_steps / 2;
+    const size_t least = rill_kernels_get()->wide_block_steps, most_floats = 65536;
     size_t steps = rill_block_steps;
     while (steps > least && steps * row > most_floats) steps /= 2;
+    if (steps == rill_block_steps && steps * row > rill_second_level_size() / (4 * sizeof(float))) steps /= 2;
     return steps;
 }
 
