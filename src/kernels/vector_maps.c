@@ -4,46 +4,25 @@
 
 #include "kernels/vector_exponential.h"
 
+/* What becomes of `count` vectors, constant, of b, beside those of a */
+typedef void vectors_map(size_t count, const vector *a, vector *b);
+
 /* x + 1 = exp(0) + x for x > 0 */
-INLINE void elu1_of(size_t count, vector *x) {
+INLINE void elu1_of(size_t count, const vector *x, vector *y) {
     vector above[abreast];
     UNROLL
-    for (size_t i = 0; i < count; i++) {
-        above[i] = greater(x[i], splat(0));
-        x[i] = lesser(splat(0), x[i]);
-    }
-    exponentials_of(count, x);
+    for (size_t i = 0; i < count; i++) above[i] = greater(x[i], splat(0)), y[i] = lesser(splat(0), x[i]);
+    exponentials_of(count, y);
     UNROLL
-    for (size_t i = 0; i < count; i++) x[i] += above[i];
+    for (size_t i = 0; i < count; i++) y[i] += above[i];
 }
 
-/* y[i] = f(x[i]), of some vectors in their place */
-INLINE void map(void (*f)(size_t count, vector *x), size_t count, const float *x, float *y) {
-    size_t i = 0;
-    vector v[abreast];
-    for (; i + abreast * lanes <= count; i += abreast * lanes) {
-        UNROLL
-        for (size_t c = 0; c < abreast; c++) v[c] = load(x + i + c * lanes);
-        f(abreast, v);
-        UNROLL
-        for (size_t c = 0; c < abreast; c++) store(y + i + c * lanes, v[c]);
-    }
-    for (; i < count; i += lanes) {
-        v[0] = load_up_to(x + i, count - i);
-        f(1, v);
-        store_up_to(y + i, count - i, v[0]);
-    }
+INLINE void exponential_of(size_t count, const vector *a, vector *b) {
+    (void)a;
+    exponentials_of(count, b);
 }
 
-static void elu1(size_t count, const float *x, float *y) {
-    map(elu1_of, count, x, y);
-}
-
-static void exponentials(size_t count, const float *x, float *y) {
-    map(exponentials_of, count, x, y);
-}
-
-/* b becomes a · sigmoid(b) */
+/* a · sigmoid(b) */
 INLINE void gate_of(size_t count, const vector *a, vector *b) {
     UNROLL
     for (size_t i = 0; i < count; i++) b[i] = -b[i];
@@ -52,21 +31,34 @@ INLINE void gate_of(size_t count, const vector *a, vector *b) {
     for (size_t i = 0; i < count; i++) b[i] = a[i] / (splat(1) + b[i]);
 }
 
-static void gate(size_t count, const float *a, const float *b, float *y) {
+/* y[i] = f(a[i], b[i]) */
+INLINE void map(vectors_map *f, size_t count, const float *a, const float *b, float *y) {
     size_t i = 0;
     vector v[abreast], w[abreast];
     for (; i + abreast * lanes <= count; i += abreast * lanes) {
         UNROLL
         for (size_t c = 0; c < abreast; c++) v[c] = load(a + i + c * lanes), w[c] = load(b + i + c * lanes);
-        gate_of(abreast, v, w);
+        f(abreast, v, w);
         UNROLL
         for (size_t c = 0; c < abreast; c++) store(y + i + c * lanes, w[c]);
     }
     for (; i < count; i += lanes) {
         v[0] = load_up_to(a + i, count - i), w[0] = load_up_to(b + i, count - i);
-        gate_of(1, v, w);
+        f(1, v, w);
         store_up_to(y + i, count - i, w[0]);
     }
+}
+
+static void elu1(size_t count, const float *x, float *y) {
+    map(elu1_of, count, x, x, y);
+}
+
+static void exponentials(size_t count, const float *x, float *y) {
+    map(exponential_of, count, x, x, y);
+}
+
+static void gate(size_t count, const float *a, const float *b, float *y) {
+    map(gate_of, count, a, b, y);
 }
 
 static void silu(size_t count, const float *x, float *y) {
