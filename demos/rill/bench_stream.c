@@ -169,7 +169,7 @@ static json_t *row_of(const struct measured *measured, const char *audio) {
     json_object_set_new(row, "audio", json_text(audio));
     json_object_set_new(row, "audio_seconds", json_decimal(measured->audio, 3));
     json_object_set_new(row, "real_time_factor", json_decimal(factor, 6));
-    json_object_set_new(row, "streams_a_core", json_decimal(1 / factor, 1));
+    json_object_set_new(row, "streams_a_core", json_decimal(1 / factor, 3));
     json_object_set_new(row, "bytes_a_stream", json_integer((json_int_t)measured->state_bytes));
     json_object_set_new(row, "push_ms_p50", json_decimal(1e3 * quantile(measured, 0.5), 4));
     json_object_set_new(row, "push_ms_p99", json_decimal(1e3 * quantile(measured, 0.99), 4));
