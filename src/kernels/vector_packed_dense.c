@@ -1,20 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Dense layers from packed weights (kernels.h): a register holds weights of as many outputs, so that sums
  * stay in their lanes, and every word is read once, in the order of its addresses. */
-#include "kernels/vector.h"
-
-/* Weight `place` of each word as a float; by shifts alone, which every instruction set has. */
-INLINE vector packed_weights(rill_weight_type type, bits words, size_t place) {
-    if (type == RILL_WEIGHTS_F32) return (vector)words;
-    if (type == RILL_WEIGHTS_BF16) return (vector)(place == 0 ? words << 16 : words & 0xffff0000u);
-    return __builtin_convertvector((integers)(words << (24 - 8 * (uint32_t)place)) >> 24, vector);
-}
-
-INLINE bits load_words(const uint32_t *from) {
-    bits v;
-    memcpy(&v, from, sizeof v);
-    return v;
-}
+#include "kernels/vector_packed.h"
 
 /* One frame is bound by reading the weights: those so many bytes ahead are fetched meanwhile, beyond the end
  * of a layer too, where in a model the next one begins. */
@@ -115,6 +102,11 @@ INLINE void packed_dense_of(rill_weight_type type, size_t count, const rill_pack
 }
 
 static void packed_dense(size_t count, const rill_packed_dense *layer, const float *x, float *y) {
+    const size_t batch = batch_taken(count);
+    if (batch) batch_dense(batch, layer, x, y);
+    count -= batch;
+    x += batch * layer->inputs;
+    y += batch * layer->outputs;
     if (layer->type == RILL_WEIGHTS_F32)
         packed_dense_of(RILL_WEIGHTS_F32, count, layer, x, y);
     else if (layer->type == RILL_WEIGHTS_BF16)

@@ -70,9 +70,11 @@ static void pair_dense(const rill_packed_dense *layer, const float *x, float *y)
     dense_by_digits(pair_inputs, RILL_PACKED_COLUMNS, pairs_of, pair_columns_of, layer, x, y);
 }
 
-/* Four frames widen the weights once; up to three, one by one, take less than a tile of four. */
+/* Four frames, or a batch, widen the weights once; up to three beside them, one by one, take less than a tile
+ * of four. */
 static void few_by_pairs(size_t count, const rill_packed_dense *layer, const float *x, float *y) {
-    const size_t by_pairs = layer->type == RILL_WEIGHTS_I8 ? count % packed_frames_max : 0;
+    const size_t beside = (count - batch_taken(count)) % packed_frames_max;
+    const size_t by_pairs = layer->type == RILL_WEIGHTS_I8 ? beside : 0;
     packed_dense(count - by_pairs, layer, x, y);
     for (size_t n = count - by_pairs; n < count; n++)
         pair_dense(layer, x + n * layer->inputs, y + n * layer->outputs);
