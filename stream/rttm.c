@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* RTTM and UEM, the interchange formats of NIST's Rich Transcription evaluations: text that anybody wrote.
  *
- *     SPEAKER file channel start duration <NA> <NA> speaker <NA> <NA>         (RTTM)
+ *     SPEAKER file channel start duration <NA> <NA> speaker <NA> <NA>         (RTTM; the last two may lack)
  *     file channel start end                                                 (UEM)
  *
  * Fields are separated by blanks; a line that starts with ; or # is a comment, and one ends as on any system:
@@ -18,7 +18,7 @@
 #include "failure.h"
 #include "whole_file.h"
 
-enum { FIELDS = 8, TEXT_SIZE_LIMIT = 1 << 28 };
+enum { FIELDS = 11, TEXT_SIZE_LIMIT = 1 << 28 };
 
 typedef struct rttm_line {
     const char *name; /* of the text, for errors */
@@ -99,6 +99,15 @@ static bool is_type(const char *word) {
     return word[strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-_/")] == 0;
 }
 
+/* Behind the speaker, who is somebody, comes a confidence. A word there is what a blank in a name has moved:
+ * out of the speaker's place, or, with more fields than there are, out of the speaker's name. */
+static bool is_shifted(const rttm_line *line) {
+    double confidence;
+    return line->fields > 8 && strcmp(line->field[8], "<NA>") != 0 &&
+           !parse_seconds(line->field[8], &confidence) &&
+           (strcmp(line->field[7], "<NA>") == 0 || line->fields > 10);
+}
+
 static rill_status parse_rttm_line(rttm_line *line, rill_turns *turns, rill_error *why) {
     if (!is_type(line->field[0]))
         return rill_fail(why, RILL_BAD_FORMAT, "%s:%zu: \"%.40s\" does not begin a line of RTTM", line->name,
@@ -108,6 +117,10 @@ static rill_status parse_rttm_line(rttm_line *line, rill_turns *turns, rill_erro
         return rill_fail(why, RILL_BAD_FORMAT,
                          "%s:%zu: a SPEAKER line has at least 8 fields, the eighth the speaker; here are %zu",
                          line->name, line->number, line->fields);
+    if (is_shifted(line))
+        return rill_fail(why, RILL_BAD_FORMAT,
+                         "%s:%zu: \"%.40s\" stands behind the speaker: blanks in a name must become \"_\"",
+                         line->name, line->number, line->field[8]);
     double start, duration;
     rill_status status = parse_time(line, 3, "start", &start, why);
     if (status == RILL_OK) status = parse_time(line, 4, "duration", &duration, why);

@@ -90,6 +90,8 @@ Test(rttm, a_line_that_is_wrong_is_named) {
     const char *text[] = {"SPEAKER",
                           "SPEAKER a 1 0 1 <NA> <NA>",
                           "{\"event\": \"turn\"}",
+                          "SPEAKER my talk 1 0 1 <NA> <NA> A <NA> <NA>",
+                          "SPEAKER a 1 0 1 <NA> <NA> Ann Lee <NA> <NA>",
                           "file 1 0 1",
                           "speaker a 1 0 1 <NA> <NA> A <NA> <NA>",
                           "RIFF\x01 is no text"};
