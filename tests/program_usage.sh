@@ -52,6 +52,7 @@ run 2 track --max-speakers 2.5 a.wav
 run 2 track --max-speakers 1000 a.wav
 run 2 track --save-state s a.wav b.wav
 run 2 track --rttm r --rttm-corrected r a.wav
+run 2 track --rttm r --rttm-corrected ./r a.wav
 run 2 track --resume s --latency 1 a.wav
 run 2 listen --record r --rttm r
 run 2 listen --record - --device none

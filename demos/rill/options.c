@@ -66,12 +66,34 @@ bool options_rttm_is_output(const struct options *options) {
     return is_output(options->rttm) || is_output(options->rttm_corrected);
 }
 
+static bool is_one(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* The folder that path lies in; returns where its own name begins. */
+static const char *find_folder(const char *path, struct stat *folder, bool *found) {
+    const char *slash = strrchr(path, '/');
+    char *name = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    *found = name && stat(name, folder) == 0;
+    free(name);
+    return slash ? slash + 1 : path;
+}
+
+/* Neither is there, and both would be made under one name in one folder. */
+static bool would_be_one(const char *a, const char *b) {
+    struct stat one, other;
+    bool found_one, found_other;
+    const char *name_a = find_folder(a, &one, &found_one), *name_b = find_folder(b, &other, &found_other);
+    return found_one && found_other && is_one(&one, &other) && !strcmp(name_a, name_b);
+}
+
 bool options_same_file(const char *a, const char *b) {
     struct stat one, other;
     if (!a || !b) return false;
     if (!strcmp(a, b)) return true;
-    return stat(a, &one) == 0 && stat(b, &other) == 0 && S_ISREG(one.st_mode) && one.st_dev == other.st_dev &&
-           one.st_ino == other.st_ino;
+    const bool found_one = stat(a, &one) == 0, found_other = stat(b, &other) == 0;
+    if (!found_one && !found_other) return would_be_one(a, b);
+    return found_one && found_other && S_ISREG(one.st_mode) && is_one(&one, &other);
 }
 
 static unsigned channel_number(struct argp_state *state, const char *text) {
