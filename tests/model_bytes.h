@@ -83,7 +83,7 @@ typedef struct model_sizes {
     bool overlap;          /* has the head that tells when two or more speak */
     model_weights weights; /* of the dense layers */
     size_t speech_layers;  /* of the branch for speech */
-    size_t own_layers;     /* of layers, those of the embedding alone, if they are not as many */
+    size_t shared_said;    /* 1 + the shared_layers that the header says; 0: it does not */
 } model_sizes;
 
 enum { HEADER_ROOM = 1 << 16 };
@@ -218,7 +218,7 @@ static inline void write_model(model_writer *to, const model_sizes *sizes) {
         sizes->bands, sizes->frames, sizes->layers, sizes->dim, sizes->heads, sizes->feed_forward,
         sizes->kernel, sizes->embedding);
     if (sizes->speech_layers) write_header(to, ",\"speech_layers\":\"%zu\"", sizes->speech_layers);
-    if (sizes->own_layers) write_header(to, ",\"shared_layers\":\"%zu\"", sizes->layers - sizes->own_layers);
+    if (sizes->shared_said) write_header(to, ",\"shared_layers\":\"%zu\"", sizes->shared_said - 1);
     write_header(to, "}");
     write_dense(to, "", "input.projection", sizes->bands * sizes->frames, sizes->dim);
     write_norm(to, "", "input.norm", sizes->dim);

@@ -22,7 +22,7 @@ static model_sizes random_sizes(void) {
                          random_bits() >> 63,
                          (model_weights)random_size(WEIGHTS_F32, WEIGHTS_MIXED),
                          random_below(layers + 2),
-                         random_below(layers + 1)};
+                         random_below(layers + 2)};
 }
 
 /* Float against double on networks of at most 3 layers: each is some 10 rounded operations deep on values of
