@@ -153,7 +153,7 @@ static inline void define_feed_forward(const definition *of, const char *scope, 
 /* Layer number `layer` of a stack; place: of its state among all. */
 static inline void define_layer(definition *of, const char *stack, size_t layer, size_t place, double *h) {
     const rill_model_info *info = of->info;
-    char scope[32];
+    char scope[40];
     snprintf(scope, sizeof scope, "%s.%zu.", stack, layer);
     const size_t state = info->model_dim * (info->model_dim / info->heads + 1);
     define_attention(of, scope, of->states + place * state, h);

@@ -185,7 +185,7 @@ static inline void write_norm(model_writer *to, const char *scope, const char *p
 
 static inline void write_layer(model_writer *to, const model_sizes *sizes, const char *stack, size_t index) {
     const size_t dim = sizes->dim;
-    char scope[32];
+    char scope[40];
     snprintf(scope, sizeof scope, "%s.%zu.", stack, index);
     write_norm(to, scope, "attention.norm", dim);
     write_dense(to, scope, "attention.query", dim, dim);
