@@ -131,7 +131,11 @@ static rill_status parse_uem_line(rttm_line *line, rill_turns *turns, rill_error
     if (line->fields < 4)
         return rill_fail(why, RILL_BAD_FORMAT, "%s:%zu: a UEM line is \"file channel start end\"", line->name,
                          line->number);
-    double start, end;
+    double start, end, number;
+    if (line->fields > 4 && parse_seconds(line->field[4], &number) && !parse_seconds(line->field[1], &number))
+        return rill_fail(why, RILL_BAD_FORMAT,
+                         "%s:%zu: \"%.40s\" stands where the channel is: blanks in a name must become \"_\"",
+                         line->name, line->number, line->field[1]);
     rill_status status = parse_time(line, 2, "start", &start, why);
     if (status == RILL_OK) status = parse_time(line, 3, "end", &end, why);
     if (status != RILL_OK) return status;

@@ -130,7 +130,7 @@ Test(rttm, uem_gives_regions) {
     assert_turn(turns, 0, (rill_turn){"a", "", 0, 10.5});
     assert_turn(turns, 1, (rill_turn){"b", "", 2, 0});
     rill_turns_destroy(turns);
-    const char *text[] = {"a 1 0", "a 1 2 1", "a 1 -1 1", "a 1 0 nan", "a 1 0 inf"};
+    const char *text[] = {"a 1 0", "a 1 2 1", "a 1 -1 1", "a 1 0 nan", "a 1 0 inf", "my talk 1 5 10"};
     for (size_t i = 0; i < sizeof text / sizeof *text; i++)
         assert_refused(rill_uem_parse, text[i], strlen(text[i]), "talk.rttm:1:");
 }

@@ -36,10 +36,9 @@ RILL_API rill_status rill_turns_add(rill_turns *turns, const rill_turn *turn, ri
 
 /* Reads RTTM (SPEAKER lines; lines of other types are passed over) or UEM ("file channel start end"). Blanks
  * are spaces or tabs, lines end in LF or CRLF, a line that starts with ; or # is a comment. RILL_BAD_FORMAT
- * names the file and the line: a field too few, a blank in a name of RTTM, a time that is no
- * number or negative, what is no text. No line at all is a list of no turns. *turns is the caller's to
- * destroy, NULL on failure. parse takes the text from memory; name appears in errors. RILL_NOT_FOUND,
- * RILL_IO_ERROR, RILL_OUT_OF_MEMORY. */
+ * names the file and the line: a field too few, a blank in a name, a time that is no number or negative, what
+ * is no text. No line at all is a list of no turns. *turns is the caller's to destroy, NULL on failure. parse
+ * takes the text from memory; name appears in errors. RILL_NOT_FOUND, RILL_IO_ERROR, RILL_OUT_OF_MEMORY. */
 RILL_API rill_status rill_rttm_read(const char *path, rill_turns **turns, rill_error *why);
 RILL_API rill_status rill_rttm_parse(const char *name, const char *text, size_t size, rill_turns **turns,
                                      rill_error *why);
