@@ -18,7 +18,10 @@
 #include "failure.h"
 #include "whole_file.h"
 
-enum { FIELDS = 11, TEXT_SIZE_LIMIT = 1 << 28 };
+enum {
+    FIELDS = 11, /* one more than a line has */
+    TEXT_SIZE_LIMIT = 1 << 28
+};
 
 typedef struct rttm_line {
     const char *name; /* of the text, for errors */
@@ -81,6 +84,11 @@ static bool parse_seconds(const char *text, double *seconds) {
     return any && !*text;
 }
 
+static bool is_number(const char *text) {
+    double seconds;
+    return parse_seconds(text, &seconds);
+}
+
 static rill_status parse_time(const rttm_line *line, size_t field, const char *what, double *seconds,
                               rill_error *why) {
     if (!parse_seconds(line->field[field], seconds) || !(*seconds <= RILL_TURN_SECONDS_MAX) || *seconds < 0)
@@ -102,9 +110,7 @@ static bool is_type(const char *word) {
 /* Behind the speaker, who is somebody, comes a confidence. A word there is what a blank in a name has moved:
  * out of the speaker's place, or, with more fields than there are, out of the speaker's name. */
 static bool is_shifted(const rttm_line *line) {
-    double confidence;
-    return line->fields > 8 && strcmp(line->field[8], "<NA>") != 0 &&
-           !parse_seconds(line->field[8], &confidence) &&
+    return line->fields > 8 && strcmp(line->field[8], "<NA>") != 0 && !is_number(line->field[8]) &&
            (strcmp(line->field[7], "<NA>") == 0 || line->fields > 10);
 }
 
@@ -131,11 +137,11 @@ static rill_status parse_uem_line(rttm_line *line, rill_turns *turns, rill_error
     if (line->fields < 4)
         return rill_fail(why, RILL_BAD_FORMAT, "%s:%zu: a UEM line is \"file channel start end\"", line->name,
                          line->number);
-    double start, end, number;
-    if (line->fields > 4 && parse_seconds(line->field[4], &number) && !parse_seconds(line->field[1], &number))
+    if (line->fields > 4 && is_number(line->field[4]) && !is_number(line->field[1]))
         return rill_fail(why, RILL_BAD_FORMAT,
                          "%s:%zu: \"%.40s\" stands where the channel is: blanks in a name must become \"_\"",
                          line->name, line->number, line->field[1]);
+    double start, end;
     rill_status status = parse_time(line, 2, "start", &start, why);
     if (status == RILL_OK) status = parse_time(line, 3, "end", &end, why);
     if (status != RILL_OK) return status;
