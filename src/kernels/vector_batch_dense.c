@@ -10,8 +10,7 @@ enum {
     batch_few = 4,    /* of the tile that widens, and of those that fill up */
     batch_wide = 2,
     batch_columns = batch_wide * lanes,
-    batch_inputs = 256, /* of a block at most */
-    batch_step = 4      /* inputs taken at a time: a word of any type */
+    batch_inputs = 256 /* of a block at most */
 };
 
 /* Some inputs of batch_columns outputs from `output` on, for all frames. */
@@ -77,7 +76,7 @@ static __attribute__((noinline)) void batch_part(const batch_block *block, size_
 /* x and y: the first of `frames` rows; what comes before block is constant */
 INLINE void batch_tile(rill_weight_type type, bool widens, size_t frames, const batch_block *block,
                        const float *x, float *y) {
-    const size_t in_word = (size_t)1 << type, inputs = block->inputs;
+    const size_t in_word = rill_packed_in_word(type), inputs = block->inputs;
     const float *rows[batch_frames];
     float *weights = block->weights;
     const uint32_t *words = block->words;
@@ -91,8 +90,8 @@ INLINE void batch_tile(rill_weight_type type, bool widens, size_t frames, const 
         for (size_t c = 0; c < batch_wide; c++) total[f][c] = splat(0);
     }
     size_t i = 0;
-    for (; i + batch_step <= inputs; i += batch_step, weights += batch_step * batch_columns) UNROLL
-    for (size_t k = 0; k < batch_step; k++) {
+    for (; i + packed_step <= inputs; i += packed_step, weights += packed_step * batch_columns) UNROLL
+    for (size_t k = 0; k < packed_step; k++) {
         if (k % in_word == 0) {
             if (widens) load_batch_words(words, word);
             words += RILL_PACKED_COLUMNS;
@@ -102,7 +101,7 @@ INLINE void batch_tile(rill_weight_type type, bool widens, size_t frames, const 
         batch_input(type, widens, frames, rows, i + k, word, k % in_word, weights + k * batch_columns, total);
     }
     for (; i < inputs; i++, weights += batch_columns) {
-        if (widens) load_batch_words(words + (i % batch_step) / in_word * RILL_PACKED_COLUMNS, word);
+        if (widens) load_batch_words(words + (i % packed_step) / in_word * RILL_PACKED_COLUMNS, word);
         batch_input(type, widens, frames, rows, i, word, i % in_word, weights, total);
     }
     y += block->output;
@@ -136,7 +135,7 @@ TILES(i8, RILL_WEIGHTS_I8)
 /* Where the words of a block begin; beyond the end of a layer too, where in a model the next one begins. */
 INLINE size_t batch_words(rill_weight_type type, const rill_packed_dense *layer, size_t output,
                           size_t input) {
-    const size_t in_word = (size_t)1 << type, row = (layer->inputs + in_word - 1) / in_word;
+    const size_t in_word = rill_packed_in_word(type), row = (layer->inputs + in_word - 1) / in_word;
     return (output / RILL_PACKED_COLUMNS * row + input / in_word) * RILL_PACKED_COLUMNS +
            output % RILL_PACKED_COLUMNS;
 }

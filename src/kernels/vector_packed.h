@@ -5,6 +5,8 @@
 
 #include "kernels/vector.h"
 
+enum { packed_step = 4 }; /* inputs taken at a time: a word of any type */
+
 INLINE bits load_words(const uint32_t *from) {
     bits v;
     memcpy(&v, from, sizeof v);

@@ -8,7 +8,6 @@
 enum { packed_ahead = 1024 };
 
 enum {
-    packed_step = 4, /* inputs taken at a time: a word of any type */
     packed_frames_max = many_registers && lanes == 16 ? 8 : 4,
     /* vectors of outputs in a tile of several frames, which fill two thirds of the registers with sums */
     packed_wide = lanes == 16      ? 2
@@ -36,7 +35,7 @@ INLINE void packed_input(rill_weight_type type, size_t frames, size_t wide, cons
 /* `frames` × `wide` vectors of outputs from `column` of a block on; both, `sets` and type constant */
 INLINE void packed_tile(rill_weight_type type, size_t frames, size_t sets, size_t wide,
                         const rill_packed_dense *layer, size_t output, const packed_rows *rows) {
-    const size_t in_word = (size_t)1 << type, inputs = layer->inputs;
+    const size_t in_word = rill_packed_in_word(type), inputs = layer->inputs;
     const size_t words_of_row = (inputs + in_word - 1) / in_word;
     const uint32_t *words = layer->words + output / RILL_PACKED_COLUMNS * words_of_row * RILL_PACKED_COLUMNS +
                             output % RILL_PACKED_COLUMNS;
