@@ -19,7 +19,7 @@ typedef struct batch_block {
     size_t output, input, inputs; /* input: the first of them, a multiple of batch_inputs */
     const uint32_t *words;        /* its first */
     float *weights;               /* [inputs][batch_columns]: where the first tile leaves them */
-    uintptr_t next;               /* the words of the block that follows, fetched meanwhile */
+    uintptr_t next;               /* the words of the block that follows, which the other tiles fetch */
 } batch_block;
 
 INLINE size_t batch_width(const rill_packed_dense *layer, size_t output) {
@@ -93,10 +93,11 @@ INLINE void batch_tile(rill_weight_type type, bool widens, size_t frames, const 
     for (; i + packed_step <= inputs; i += packed_step, weights += packed_step * batch_columns) UNROLL
     for (size_t k = 0; k < packed_step; k++) {
         if (k % in_word == 0) {
-            if (widens) load_batch_words(words, word);
-            words += RILL_PACKED_COLUMNS;
-            __builtin_prefetch((const void *)next);
-            next += RILL_PACKED_COLUMNS * sizeof(uint32_t);
+            if (widens)
+                load_batch_words(words, word);
+            else
+                __builtin_prefetch((const void *)next);
+            words += RILL_PACKED_COLUMNS, next += RILL_PACKED_COLUMNS * sizeof(uint32_t);
         }
         batch_input(type, widens, frames, rows, i + k, word, k % in_word, weights + k * batch_columns, total);
     }
