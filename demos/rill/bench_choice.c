@@ -95,7 +95,9 @@ static const struct argp_option output[] = {{"csv", KEY_CSV, NULL, 0, "Print com
 static const struct argp_option subject[] = {
     {"what", KEY_WHAT, "NAME,...", 0, "Only these figures (below)", 0},
     {"kernels", KEY_KERNELS, "NAME,...", 0,
-     "Only these kernel tables: reference, portable, avx2, avxvnni, avx512, avx512vnni, zen5, amx, neon", 0},
+     "Only these kernel tables: reference, portable, avx2, avxvnni, avx512, avx512vnni, zen4, zen5, amx, "
+     "neon",
+     0},
     {"dim", KEY_DIM, "N,...", 0, "Dimension of keys and values", 0},
     {"length", KEY_LENGTH, "N,...", 0, "Steps of a sequence", 0},
     {"heads", KEY_HEADS, "N", 0, "Heads (default: 8)", 0},

@@ -130,7 +130,8 @@ static size_t order_tables(struct kernels_bench *bench) {
     size_t count = 0, others_count = 0;
     for (size_t i = 0; i < bench->tables_count; i++) {
         const rill_kernels *table = bench->tables[i];
-        if (count > 0 && bench->tables[count - 1]->recurrent == table->recurrent)
+        const rill_kernels *before = count > 0 ? bench->tables[count - 1] : NULL;
+        if (before && before->recurrent == table->recurrent && before->chunk == table->chunk)
             others[others_count++] = table;
         else
             bench->tables[count++] = table;

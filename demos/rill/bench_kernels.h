@@ -9,7 +9,7 @@
 #include "bench_race.h"
 #include "kernels/kernels.h"
 
-enum { TABLES_MAX = 8 };
+enum { TABLES_MAX = 12 };
 
 struct kernels_bench {
     struct bench_output output;

@@ -49,10 +49,15 @@ static bool has_avx512vnni(void) {
     return has_avx512() && __builtin_cpu_supports("avx512vnni");
 }
 
+/* Zen 4 and what comes after it: AMD's with AVX-512. */
+static bool has_zen4(void) {
+    return has_avx512vnni() && __builtin_cpu_is("amd");
+}
+
 /* Zen 5 and what comes after it: the first of AMD's with AVX-VNNI. (That its registers of 512 bits are
  * computed whole is a bit of its own, 8000_001A, which virtual machines hide.) */
 static bool has_zen5(void) {
-    return has_avx512vnni() && has_avxvnni() && __builtin_cpu_is("amd");
+    return has_zen4() && has_avxvnni();
 }
 #endif
 
@@ -88,7 +93,7 @@ static const struct {
 #endif
 #ifdef RILL_HAS_AVX512
     {&rill_kernels_avx512, has_avx512}, {&rill_kernels_avx512vnni, has_avx512vnni},
-    {&rill_kernels_zen5, has_zen5},
+    {&rill_kernels_zen4, has_zen4},     {&rill_kernels_zen5, has_zen5},
 #endif
 #ifdef RILL_HAS_AMX
     {&rill_kernels_amx, has_amx},

@@ -14,7 +14,8 @@ extern const rill_kernels rill_kernels_avx2; /* with FMA */
 extern const rill_kernels rill_kernels_avxvnni;    /* the same, and VNNI in registers of 32 bytes */
 extern const rill_kernels rill_kernels_avx512;     /* F, BW, DQ, VL */
 extern const rill_kernels rill_kernels_avx512vnni; /* the same, and VNNI */
-extern const rill_kernels rill_kernels_zen5;       /* of instructions the same: see vector_step.c */
+extern const rill_kernels rill_kernels_zen4;       /* of instructions the same: see vector_chunk.c */
+extern const rill_kernels rill_kernels_zen5;       /* likewise: see vector_step.c */
 extern const rill_kernels rill_kernels_amx;        /* the same, and AMX-INT8 */
 
 #endif

@@ -20,14 +20,25 @@ enum {
     panel_columns = many_registers ? 4 : 2, /* vectors */
     panel_rows = 64,                        /* of S, whose queries and keys lie together */
     block_columns = 128,
-    block_steps = 32,                                               /* of 64 rows and columns at most */
-    long_block_steps = lanes == 16 ? block_steps : block_steps / 2, /* of more rows or columns, at most */
-    packed_steps = 2 * long_block_steps,
+    usual_steps = 32,
+    block_steps = lanes == 16 ? 2 * usual_steps : usual_steps, /* of a block, at most; of two panels half */
     line_floats = 64 / sizeof(float),
     prepared = 4 /* vectors of rows at a time: their sums do not wait for one another */
 };
 
 static const float decay_least = 0x1p-16f, log_decay_least = -11.09f;
+
+/* How a table takes its steps. */
+typedef struct block_form {
+    size_t steps, wide_steps; /* of a block at most: of one panel of rows and columns, and of more */
+    size_t columns; /* vectors of columns of a tile, where there are as many; with longer blocks, fewer */
+} block_form;
+
+static const block_form usual_blocks = {usual_steps, usual_steps / 2, panel_columns};
+#ifdef __AVX512F__
+static const block_form long_blocks = {usual_steps, usual_steps, panel_columns};
+static const block_form zen4_blocks = {block_steps, usual_steps, panel_columns / 2};
+#endif
 
 /* What the passes over a block's steps multiply with what. */
 typedef struct step_block {
@@ -36,8 +47,8 @@ typedef struct step_block {
     size_t column, columns; /* of S */
     bool first, last;       /* rows: the outputs begin at 0, and are finished */
     /* [panel of rows][steps][panel_rows]: q_t, or G_t q_t with a decay per key, and k_t / G_t */
-    _Alignas(vector) float query[packed_steps][panel_rows], key[packed_steps][panel_rows];
-    _Alignas(vector) float value[packed_steps * panel_rows]; /* [panel of columns][steps][columns] */
+    _Alignas(vector) float query[block_steps][panel_rows], key[block_steps][panel_rows];
+    _Alignas(vector) float value[block_steps * panel_rows]; /* [panel of columns][steps][columns] */
     float (*erase)[panel_rows]; /* as query, for an erasing rule with a decay per key: G_t k_t */
     const float *start, *end;   /* g_0, where G_t begins after it, and G_{n-1} of each row, decay_stride
                                    apart; NULL: 1 */
@@ -141,11 +152,10 @@ static bool all_keys_last(const one_head *head, size_t steps) {
     return !any(below);
 }
 
-/* The block that the head's steps begin with; wide_steps: at most, of more than panel_rows rows or columns.
- */
-static void begin_block(const one_head *head, size_t length, size_t wide_steps, step_block *b) {
+/* The block that the head's steps begin with. */
+static void begin_block(const one_head *head, size_t length, const block_form *form, step_block *b) {
     const bool wide = head->key_dim > panel_rows || head->value_dim > panel_rows;
-    size_t most = wide ? wide_steps : block_steps;
+    size_t most = wide ? form->wide_steps : form->steps;
     if (most > length) most = length;
     b->start = b->end = NULL;
     b->decay_stride = head->strides->decay_per_key;

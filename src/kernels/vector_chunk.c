@@ -8,7 +8,8 @@
  * Loads have ports of their own, but where they make the core slow its clock (Granite Rapids: 128 FMAs and 88
  * loads, none waiting for another, 1.34 times the FMAs alone), the fewest are the fastest. For an FMA, tiles
  * of r rows and c vectors need 1/c broadcasts and, 1/2r each, loads of values and of sums and stores of sums:
- * 6 rows of 4 vectors are the best that 32 registers allow. */
+ * 6 rows of 4 vectors are the best that 32 registers allow. Where loads cost nothing (Zen 4, two cycles for
+ * an FMA of 512 bits or a store), it is the 24 stores between two tiles that do: 8 rows of 2 vectors. */
 #include "kernels/vector_block.h"
 
 enum {
@@ -222,7 +223,7 @@ INLINE void take_tiles(size_t columns, size_t rows, tile_path *p) {
 INLINE void pass_columns(size_t columns, const one_head *head, const step_block *b, size_t m, size_t width,
                          even_fetch *fetch) {
     static const _Alignas(vector) float zeros[panel_columns * lanes];
-    _Alignas(vector) float sums[block_steps * panel_columns * lanes], packed[block_rows * lanes];
+    _Alignas(vector) float sums[usual_steps * panel_columns * lanes], packed[block_rows * lanes];
     const size_t stride = head->strides->output_stride;
     const bool whole = width >= lanes;
     float *S = head->S + b->row * head->value_dim + b->column + m, *output = head->output + b->column + m;
@@ -261,9 +262,9 @@ INLINE void pass_columns(size_t columns, const one_head *head, const step_block 
         store_part(output + t * stride, width, load(sums + t * lanes));
 }
 
-static void pass_block(const one_head *head, const step_block *b, even_fetch *fetch) {
+static void pass_block(size_t most, const one_head *head, const step_block *b, even_fetch *fetch) {
     size_t m = 0;
-    if (panel_columns == 4)
+    if (panel_columns == 4 && most == 4)
         for (; m + 4 * lanes <= b->columns; m += 4 * lanes) pass_columns(4, head, b, m, lanes, fetch);
     for (; m + 2 * lanes <= b->columns; m += 2 * lanes) pass_columns(2, head, b, m, lanes, fetch);
     for (; m < b->columns; m += lanes) pass_columns(1, head, b, m, b->columns - m, fetch);
@@ -276,7 +277,7 @@ INLINE float share_of(const row_fetch *rows, const one_head *head) {
 }
 
 /* The block through one query head; false: it may hold what is not finite, and nothing has been changed. */
-static bool take_block(const one_head *head, step_block *b, even_fetch *fetch) {
+static bool take_block(size_t columns, const one_head *head, step_block *b, even_fetch *fetch) {
     const bool one_packing = head->value_dim <= block_columns;
     for (b->row = 0; b->row < head->key_dim; b->row += b->rows) {
         const size_t left = head->key_dim - b->row;
@@ -285,22 +286,22 @@ static bool take_block(const one_head *head, step_block *b, even_fetch *fetch) {
         b->last = b->rows == left;
         begin_columns(head, b, 0);
         vector zeros = prepare_block(false, head, b);
-        if (b->first || !one_packing) zeros += pack_values(panel_columns, head, b);
+        if (b->first || !one_packing) zeros += pack_values(columns, head, b);
         if (b->first && !is_finite(head, b, zeros)) return false;
         keep_normalizer(head, b);
         if (b->last) find_factors(head, b);
-        pass_block(head, b, fetch);
+        pass_block(columns, head, b, fetch);
         while (b->column + b->columns < head->value_dim) {
             begin_columns(head, b, b->column + b->columns);
-            pack_values(panel_columns, head, b);
-            pass_block(head, b, fetch);
+            pack_values(columns, head, b);
+            pass_block(columns, head, b, fetch);
         }
     }
     return true;
 }
 
-INLINE size_t chunk_by(size_t wide_steps, size_t key_dim, size_t value_dim, float *S, float *z, float epsilon,
-                       float scale, const rill_heads_sequence *sequence) {
+static size_t chunk_by(const block_form *form, size_t key_dim, size_t value_dim, float *S, float *z,
+                       float epsilon, float scale, const rill_heads_sequence *sequence) {
     const all_heads all = {key_dim, value_dim, S, z, epsilon, scale, sequence};
     step_block b;
     even_fetch fetch;
@@ -309,23 +310,28 @@ INLINE size_t chunk_by(size_t wide_steps, size_t key_dim, size_t value_dim, floa
             for (size_t group = 0; group < sequence->query_group; group++) {
                 one_head one;
                 choose_head(&all, head, group, done, &one);
-                if (group == 0) begin_block(&one, sequence->length - done, wide_steps, &b);
+                if (group == 0) begin_block(&one, sequence->length - done, form, &b);
                 plan_fetch(&all, head, group, done, b.steps, &fetch.rows);
                 fetch.due = 0;
                 fetch.share = share_of(&fetch.rows, &one);
-                if (!take_block(&one, &b, &fetch)) return head * sequence->length + done;
+                if (!take_block(form->columns, &one, &b, &fetch)) return head * sequence->length + done;
             }
     return sequence->heads * sequence->length;
 }
 
 static size_t chunk(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
                     const rill_heads_sequence *sequence) {
-    return chunk_by(block_steps / 2, key_dim, value_dim, S, z, epsilon, scale, sequence);
+    return chunk_by(&usual_blocks, key_dim, value_dim, S, z, epsilon, scale, sequence);
 }
 
 #ifdef __AVX512F__
 static size_t long_chunk(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
                          const rill_heads_sequence *sequence) {
-    return chunk_by(long_block_steps, key_dim, value_dim, S, z, epsilon, scale, sequence);
+    return chunk_by(&long_blocks, key_dim, value_dim, S, z, epsilon, scale, sequence);
+}
+
+static size_t zen4_chunk(size_t key_dim, size_t value_dim, float *S, float *z, float epsilon, float scale,
+                         const rill_heads_sequence *sequence) {
+    return chunk_by(&zen4_blocks, key_dim, value_dim, S, z, epsilon, scale, sequence);
 }
 #endif

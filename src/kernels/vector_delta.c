@@ -28,7 +28,7 @@ INLINE size_t pair_of(size_t i, size_t j) {
 
 typedef struct delta_block {
     step_block b;
-    _Alignas(vector) float erase[packed_steps][panel_rows]; /* with a decay per key; else the block's keys */
+    _Alignas(vector) float erase[block_steps][panel_rows]; /* with a decay per key; else the block's keys */
     float (*erases)[panel_rows];
     float score[block_steps / group_steps * group_pairs]; /* of a group's pairs: erase_i·k_j / G_j */
     float beta[block_steps], held[block_steps]; /* held: what is read, with its scores, is multiplied with */
@@ -304,7 +304,7 @@ static bool take_delta_block(const one_head *head, delta_block *delta, group_fet
     return true;
 }
 
-INLINE size_t delta_chunk_by(size_t wide_steps, size_t key_dim, size_t value_dim, float *S, float scale,
+INLINE size_t delta_chunk_by(const block_form *form, size_t key_dim, size_t value_dim, float *S, float scale,
                              const rill_heads_sequence *sequence) {
     const all_heads all = {key_dim, value_dim, S, NULL, 0, scale, sequence};
     delta_block block;
@@ -314,7 +314,7 @@ INLINE size_t delta_chunk_by(size_t wide_steps, size_t key_dim, size_t value_dim
             for (size_t group = 0; group < sequence->query_group; group++) {
                 one_head head;
                 choose_head(&all, i, group, done, &head);
-                if (group == 0) begin_block(&head, sequence->length - done, wide_steps, &block.b);
+                if (group == 0) begin_block(&head, sequence->length - done, form, &block.b);
                 for (size_t t = 0; t < block.b.steps; t++) block.beta[t] = beta_of(sequence, i, done + t);
                 plan_fetch(&all, i, group, done, block.b.steps, &fetch.rows);
                 fetch.left = block.b.steps;
@@ -325,12 +325,12 @@ INLINE size_t delta_chunk_by(size_t wide_steps, size_t key_dim, size_t value_dim
 
 static size_t delta_chunk(size_t key_dim, size_t value_dim, float *S, float scale,
                           const rill_heads_sequence *sequence) {
-    return delta_chunk_by(block_steps / 2, key_dim, value_dim, S, scale, sequence);
+    return delta_chunk_by(&usual_blocks, key_dim, value_dim, S, scale, sequence);
 }
 
 #ifdef __AVX512F__
 static size_t long_delta_chunk(size_t key_dim, size_t value_dim, float *S, float scale,
                                const rill_heads_sequence *sequence) {
-    return delta_chunk_by(long_block_steps, key_dim, value_dim, S, scale, sequence);
+    return delta_chunk_by(&long_blocks, key_dim, value_dim, S, scale, sequence);
 }
 #endif

@@ -10,7 +10,7 @@
         .chunk = take_chunk, .delta_recurrent = delta_recurrent, .delta_chunk = take_delta_chunk,            \
         .wide_block_steps = wide_steps                                                                       \
     }
-#define COMMON(table_name, packed) TABLE(table_name, packed, recurrent, chunk, delta_chunk, block_steps / 2)
+#define COMMON(table_name, packed) TABLE(table_name, packed, recurrent, chunk, delta_chunk, usual_steps / 2)
 
 #if defined __AVX2__ && !defined __AVX512F__
 const rill_kernels RILL_VECTOR_TABLE = COMMON(RILL_VECTOR_NAME, few_by_pairs);
@@ -20,7 +20,9 @@ const rill_kernels RILL_VECTOR_TABLE = COMMON(RILL_VECTOR_NAME, packed_dense);
 #endif
 #ifdef __AVX512F__
 const rill_kernels rill_kernels_avx512vnni = COMMON("avx512vnni", vnni_dense);
+const rill_kernels rill_kernels_zen4 =
+    TABLE("zen4", vnni_dense, recurrent, zen4_chunk, long_delta_chunk, usual_steps);
 const rill_kernels rill_kernels_zen5 =
-    TABLE("zen5", vnni_dense, unfused_recurrent, long_chunk, long_delta_chunk, long_block_steps);
+    TABLE("zen5", vnni_dense, unfused_recurrent, long_chunk, long_delta_chunk, usual_steps);
 const rill_kernels rill_kernels_amx = COMMON("amx", amx_dense);
 #endif
