@@ -113,3 +113,13 @@ static void packed_dense(size_t count, const rill_packed_dense *layer, const flo
     else
         packed_dense_of(RILL_WEIGHTS_I8, count, layer, x, y);
 }
+
+/* The same where one frame of int8 weights takes less by itself, as `one` does it, than a share of a tile
+ * that widens them: one or two that fill no tile of four and no batch. */
+INLINE void few_alone(void (*one)(const rill_packed_dense *layer, const float *x, float *y), size_t count,
+                      const rill_packed_dense *layer, const float *x, float *y) {
+    const size_t beside = (count - batch_taken(count)) % 4;
+    const size_t alone = layer->type == RILL_WEIGHTS_I8 && beside <= 2 ? beside : 0;
+    packed_dense(count - alone, layer, x, y);
+    for (size_t n = count - alone; n < count; n++) one(layer, x + n * layer->inputs, y + n * layer->outputs);
+}

@@ -12,11 +12,13 @@
     }
 #define COMMON(table_name, packed) TABLE(table_name, packed, recurrent, chunk, delta_chunk, usual_steps / 2)
 
-#if defined __AVX2__ && !defined __AVX512F__
-const rill_kernels RILL_VECTOR_TABLE = COMMON(RILL_VECTOR_NAME, few_by_pairs);
-const rill_kernels rill_kernels_avxvnni = COMMON("avxvnni", vnni_dense);
+#ifdef __AVX2__
+const rill_kernels RILL_VECTOR_TABLE = COMMON(RILL_VECTOR_NAME, pair_dense);
 #else
 const rill_kernels RILL_VECTOR_TABLE = COMMON(RILL_VECTOR_NAME, packed_dense);
+#endif
+#if defined __AVX2__ && !defined __AVX512F__
+const rill_kernels rill_kernels_avxvnni = COMMON("avxvnni", vnni_dense);
 #endif
 #ifdef __AVX512F__
 const rill_kernels rill_kernels_avx512vnni = COMMON("avx512vnni", vnni_dense);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Dense layers from int8 weights (kernels.h), of one frame, by products of bytes, four a lane: VNNI, of
- * AVX-512 or of AVX. */
+/* Dense layers from int8 weights (kernels.h), of the few frames that fill no tile, by products of bytes, four
+ * a lane: VNNI, of AVX-512 or of AVX. */
 #include "kernels/vector.h"
 
 #ifdef __AVX2__
@@ -64,12 +64,8 @@ static void word_dense(const rill_packed_dense *layer, const float *x, float *y)
     dense_by_digits(byte_inputs, word_columns * lanes, digits_of, word_columns_of, layer, x, y);
 }
 
-/* Several frames widen the weights once. */
 static void vnni_dense(size_t count, const rill_packed_dense *layer, const float *x, float *y) {
-    if (layer->type == RILL_WEIGHTS_I8 && count == 1)
-        word_dense(layer, x, y);
-    else
-        packed_dense(count, layer, x, y);
+    few_alone(word_dense, count, layer, x, y);
 }
 
 #ifdef __AVX512F__
