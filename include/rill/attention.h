@@ -60,7 +60,7 @@
  * that make the state grow: β|k|² beyond 2, |b||a| beyond what the decay takes away.
  *
  * Threads: all functions are pure in their arguments; two threads may work on two states at once.
- * Real time: nothing here allocates, locks or makes a system call. Stack: below 64 KiB. */
+ * Real time: nothing here allocates, locks or makes a system call. Stack: below 96 KiB. */
 #ifndef RILL_ATTENTION_H
 #define RILL_ATTENTION_H
 
