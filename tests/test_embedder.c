@@ -62,6 +62,7 @@ static double cosine(const float *a, const float *b) {
 
 /* What a chain makes of samples, and of their first heard_again_seconds again: value [steps][dim]. */
 struct hearing {
+    double speed; /* they were played at */
     float *value, *logit;
     size_t steps, before; /* all; those complete before it is heard again */
 };
@@ -74,18 +75,21 @@ static void hear(struct hearing *hearing, const rill_chain *chain, void *state, 
             hearing->steps++;
 }
 
-static struct hearing heard_twice(unsigned sample_rate_hz, size_t count, const float *samples) {
+/* All of the samples, or at another speed than 1 their first heard_again_seconds, then these. */
+static struct hearing heard_twice(unsigned sample_rate_hz, double speed, size_t count, const float *samples) {
     rill_error why = {""};
     rill_chain chain;
-    cr_assert_eq(rill_chain_open(model, sample_rate_hz, &chain, &why), RILL_OK, "%s", why.message);
+    const unsigned rate = (unsigned)(sample_rate_hz * speed + 0.5);
+    cr_assert_eq(rill_chain_open(model, rate, &chain, &why), RILL_OK, "%s", why.message);
     void *state = aligned_alloc(RILL_STATE_ALIGNMENT, rill_chain_size(&chain));
-    size_t most = (size_t)(2 * (double)count / sample_rate_hz * info->steps_per_second) + 2;
-    struct hearing hearing = {calloc(most * dim, sizeof(float)), calloc(most, sizeof(float)), 0, 0};
+    size_t most = (size_t)(2 * (double)count / rate * info->steps_per_second) + 2;
+    struct hearing hearing = {speed, calloc(most * dim, sizeof(float)), calloc(most, sizeof(float)), 0, 0};
     size_t beginning = (size_t)(sample_rate_hz * info->heard_again_seconds);
+    if (beginning > count) beginning = count;
     rill_chain_init(&chain, state);
-    hear(&hearing, &chain, state, count, samples);
+    hear(&hearing, &chain, state, speed == 1 ? count : beginning, samples);
     hearing.before = hearing.steps;
-    hear(&hearing, &chain, state, count < beginning ? count : beginning, samples);
+    hear(&hearing, &chain, state, beginning, samples);
     while (rill_chain_finish(&chain, state, false, hearing.value + hearing.steps * dim,
                              hearing.logit + hearing.steps, NULL))
         hearing.steps++;
@@ -95,44 +99,56 @@ static struct hearing heard_twice(unsigned sample_rate_hz, size_t count, const f
     return hearing;
 }
 
-/* The definition, in double: of a step made twice, the first counts a third, the second two. */
-static double mean_of(const struct hearing *hearing, double *mean) {
-    double square = 0, seconds = 0;
-    memset(mean, 0, dim * sizeof *mean);
+/* The definition, in double: of a step made twice, the first counts a third, the second two; steps at another
+ * speed count so much. Adds to the mean; returns the seconds of speech heard once. */
+static double add_steps(const struct hearing *hearing, double *mean) {
+    double seconds = 0;
     for (size_t t = 0; t < hearing->steps; t++) {
         double start = (double)t / info->steps_per_second;
         double probability = 1 / (1 + exp(-(double)hearing->logit[t]));
         bool again = t >= hearing->before && info->heard_again_seconds > 0;
-        double share = again ? 2. / 3 : start < info->heard_again_seconds ? 1. / 3 : 1;
+        bool twice = again || start * hearing->speed < info->heard_again_seconds;
+        double share = hearing->speed * (again ? 2. / 3 : twice ? 1. / 3 : 1);
         if (start < info->skipped_start_seconds) continue;
         if (!again) seconds += probability / info->steps_per_second;
-        for (size_t i = 0; i < dim; i++) mean[i] += share * probability * (double)hearing->value[t * dim + i];
+        for (size_t i = 0; i < dim; i++)
+            mean[i] +=
+                share * pow(probability, info->pooling_speech_power) * (double)hearing->value[t * dim + i];
     }
-    for (size_t i = 0; i < dim; i++) square += mean[i] * mean[i];
-    for (size_t i = 0; i < dim; i++) mean[i] /= sqrt(square);
     return seconds;
+}
+
+static void free_hearing(struct hearing *hearing) {
+    free(hearing->value);
+    free(hearing->logit);
 }
 
 static void expect_definition(unsigned sample_rate_hz, size_t count, const float *samples,
                               const struct hearing *hearing) {
-    double mean[DIM_MAX], seconds = mean_of(hearing, mean);
+    double mean[DIM_MAX] = {0}, square = 0, seconds = add_steps(hearing, mean);
     float embedding[DIM_MAX];
+    if (info->heard_again_seconds > 0 && info->heard_again_speed != 1) {
+        struct hearing other = heard_twice(sample_rate_hz, info->heard_again_speed, count, samples);
+        add_steps(&other, mean);
+        free_hearing(&other);
+    }
+    for (size_t i = 0; i < dim; i++) square += mean[i] * mean[i];
     double told = embed(sample_rate_hz, count, samples, embedding);
     cr_assert(fabs(told - seconds) < 1e-9, "%g s, not %g", told, seconds);
     for (size_t i = 0; i < dim; i++)
-        cr_assert(fabs((double)embedding[i] - mean[i]) < 1e-6, "value %zu of %zu samples", i, count);
+        cr_assert(fabs((double)embedding[i] - mean[i] / sqrt(square)) < 1e-6, "value %zu of %zu samples", i,
+                  count);
 }
 
 Test(embedder, is_the_mean_of_the_golden_steps_and_of_those_heard_again) {
     const rill_tensor *samples = rill_safetensors_tensor(&golden, "in.samples");
     const float *value = rill_tensor_f32(rill_safetensors_tensor(&golden, "out.embedding"));
-    struct hearing hearing = heard_twice(info->sample_rate_hz, samples->count, rill_tensor_f32(samples));
+    struct hearing hearing = heard_twice(info->sample_rate_hz, 1, samples->count, rill_tensor_f32(samples));
     cr_assert_gt(hearing.before, 100);
     for (size_t i = 0; i < hearing.before * dim; i++)
         cr_assert(fabsf(hearing.value[i] - value[i]) < 1e-4F, "value %zu of step %zu", i % dim, i / dim);
     expect_definition(info->sample_rate_hz, samples->count, rill_tensor_f32(samples), &hearing);
-    free(hearing.value);
-    free(hearing.logit);
+    free_hearing(&hearing);
 }
 
 static float *voice(unsigned sample_rate_hz, double seconds, size_t *count) {
@@ -176,40 +192,52 @@ static void expect_definition_of_voices(void) {
         unsigned rate = i < 4 ? 16000 : 44100;
         size_t count;
         float *samples = voice(rate, seconds[i % 4], &count);
-        struct hearing hearing = heard_twice(rate, count, samples);
+        struct hearing hearing = heard_twice(rate, 1, count, samples);
         expect_definition(rate, count, samples, &hearing);
-        free(hearing.value);
-        free(hearing.logit);
+        free_hearing(&hearing);
         free(samples);
     }
 }
 
 Test(embedder, the_beginning_is_heard_again) {
     cr_assert_eq(info->heard_again_seconds, 10);
+    cr_assert_eq(info->heard_again_speed, 0.95);
+    cr_assert_eq(info->pooling_speech_power, 0.3);
     expect_definition_of_voices();
 }
 
-Test(embedder, nothing_is_heard_again_where_the_model_does_not_say_so) {
-    static const char key[] = "\"heard_again_seconds\"";
+/* The shipped model without one of its keys. */
+static void open_without(const char *key) {
     FILE *file = fopen(RILL_MODEL, "rb");
     cr_assert(file && fseek(file, 0, SEEK_END) == 0);
-    size_t size = (size_t)ftell(file), at = 0;
+    size_t size = (size_t)ftell(file), at = 0, length = strlen(key);
     char *bytes = malloc(size);
     rewind(file);
     cr_assert_eq(fread(bytes, 1, size, file), size);
     fclose(file);
-    while (at + sizeof key < size && memcmp(bytes + at, key, sizeof key - 1) != 0) at++;
-    bytes[at + 1] = 'n'; /* another key, which no one reads */
+    while (at + length < size && memcmp(bytes + at, key, length) != 0) at++;
+    cr_assert_lt(at + length, size, "%s", key);
+    bytes[at + 1] = '-'; /* another key, which no one reads */
     rill_error why = {""};
-    rill_model *shipped = model;
-    cr_assert_eq(rill_model_from_memory("once", bytes, size, &model, &why), RILL_OK, "%s", why.message);
-    info = rill_model_get_info(model);
-    cr_assert_eq(info->heard_again_seconds, 0);
-    expect_definition_of_voices();
-    rill_model_close(model);
-    model = shipped;
+    cr_assert_eq(rill_model_from_memory("without", bytes, size, &model, &why), RILL_OK, "%s", why.message);
     info = rill_model_get_info(model);
     free(bytes);
+}
+
+Test(embedder, a_model_without_these_keys_hears_once_at_its_speed_and_weighs_by_speech) {
+    static const char *const keys[] = {"\"heard_again_seconds\"", "\"heard_again_speed\"",
+                                       "\"pooling_speech_power\""};
+    rill_model *shipped = model;
+    for (size_t i = 0; i < 3; i++) {
+        open_without(keys[i]);
+        cr_assert_eq(info->heard_again_seconds, i == 0 ? 0 : 10);
+        cr_assert_eq(info->heard_again_speed, i == 1 ? 1 : 0.95);
+        cr_assert_eq(info->pooling_speech_power, i == 2 ? 1 : 0.3);
+        expect_definition_of_voices();
+        rill_model_close(model);
+    }
+    model = shipped;
+    info = rill_model_get_info(model);
 }
 
 Test(embedder, the_rate_hardly_matters) {

@@ -67,6 +67,8 @@ Test(model_refusals, each_metadata_value_is_checked) {
         {"\"1e-05\"", "\"1.5\"", RILL_BAD_FORMAT, "norm_epsilon"},
         {"\"format\"", "\"high_pass_hz\":\"-1\",\"format\"", RILL_BAD_FORMAT, "high_pass_hz"},
         {"\"format\"", "\"heard_again_seconds\":\"61\",\"format\"", RILL_BAD_FORMAT, "heard_again_seconds"},
+        {"\"format\"", "\"heard_again_speed\":\"0.25\",\"format\"", RILL_BAD_FORMAT, "heard_again_speed"},
+        {"\"format\"", "\"pooling_speech_power\":\"-1\",\"format\"", RILL_BAD_FORMAT, "pooling_speech_power"},
         {"\"format\"", "\"skipped_start_seconds\":\"-1\",\"format\"", RILL_BAD_FORMAT,
          "skipped_start_seconds"},
         {"\"format\"", "\"model_id\":\"\\u001b[2J\",\"format\"", RILL_BAD_FORMAT, "model_id"},

@@ -39,7 +39,9 @@ typedef struct rill_model_info {
     double normalizer_epsilon, norm_epsilon;
     /* pooling of a segment: mean of the steps' embeddings weighted by speech probability */
     double skipped_start_seconds;
-    double heard_again_seconds; /* of a segment's beginning that are heard again at its end */
+    double heard_again_seconds;  /* of a segment's beginning that are heard again at its end */
+    double heard_again_speed;    /* and heard apart, played so fast; 1: they are not */
+    double pooling_speech_power; /* of the speech probability that is a step's weight */
     /* derived */
     size_t parameters;       /* weights, biases and decays of the network */
     size_t weights_size;     /* bytes of them as they are read, once a step */

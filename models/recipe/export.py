@@ -18,7 +18,8 @@ def write_tensors(path, tensors, metadata):
 
 def write_model(network, path):
     metadata = {"format": "rill-encoder-1", **SETTINGS, **network.shape, "feature_map": "elu+1", "normalizer_epsilon": 1e-6,
-                "norm_epsilon": 1e-5, "skipped_start_seconds": 0.3, "heard_again_seconds": 10, "pooling": "mean weighted by speech probability"}
+                "norm_epsilon": 1e-5, "skipped_start_seconds": 0.3, "heard_again_seconds": 10,
+                "heard_again_speed": 0.95, "pooling_speech_power": 0.3, "pooling": "mean weighted by speech probability"}
     write_tensors(path, network.tensors(), {k: str(v) for k, v in metadata.items()})
 
 

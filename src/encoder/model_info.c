@@ -152,6 +152,8 @@ rill_status rill_model_read_info(const char *name, const rill_safetensors *file,
     read_network(&from, info);
     info->skipped_start_seconds = read_number_or(&from, "skipped_start_seconds", 0, 60, 0.3);
     info->heard_again_seconds = read_number_or(&from, "heard_again_seconds", 0, 60, 0);
+    info->heard_again_speed = read_number_or(&from, "heard_again_speed", 0.5, 2, 1);
+    info->pooling_speech_power = read_number_or(&from, "pooling_speech_power", 0, 1, 1);
     if (from.status == RILL_OK) from.status = check_relations(&from, info);
     if (from.status == RILL_OK) derive(info);
     return from.status;

@@ -92,7 +92,8 @@ RILL_API const rill_listener_settings *rill_listener_get_settings(const rill_lis
 /* The embedding of a whole segment from a fresh state: mean of the steps' embeddings weighted by speech
  * probability, without the first skipped_start_seconds, unit length (pooled as the model file says). The
  * first heard_again_seconds are heard again at the end, from the state that has heard the rest; of a step
- * that is made twice the second counts two thirds. The same chain, without the tracker. */
+ * that is made twice the second counts two thirds. With a heard_again_speed they are heard twice more, by a
+ * state of their own, played so fast. The same chain, without the tracker. */
 typedef struct rill_embedder rill_embedder;
 /* Allocates all that will ever be needed. The model must outlive the embedder. RILL_BAD_ARGUMENT for a rate
  * that cannot be resampled, RILL_OUT_OF_MEMORY. */
@@ -106,7 +107,7 @@ RILL_API void rill_embedder_reset(rill_embedder *embedder);
 RILL_API void rill_embedder_push(rill_embedder *embedder, size_t count, const float *samples);
 /* After the last sample: embedding [embedding_dim]; returns the seconds of speech it stands on (Σ of speech
  * probability × step), 0 and an all-zero embedding when nothing was heard. Push no more before a reset.
- * Real-time safe; takes as long as to push heard_again_seconds. */
+ * Real-time safe; takes as long as to push heard_again_seconds, three times with a heard_again_speed. */
 RILL_API double rill_embedder_finish(rill_embedder *embedder, float *embedding);
 /* Seconds of speech pooled so far, for a progress display. */
 RILL_API double rill_embedder_speech_seconds(const rill_embedder *embedder);
