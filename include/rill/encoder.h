@@ -37,7 +37,7 @@ typedef struct rill_model_info {
     size_t speech_layers; /* and so many of another stack behind the shared ones are of speech and overlap; 0:
                              all layers are of all outputs */
     double normalizer_epsilon, norm_epsilon;
-    /* pooling of a segment: mean of the steps' embeddings weighted by speech probability */
+    /* pooling of a segment (rill_embedder): mean of the steps' embeddings weighted by speech probability */
     double skipped_start_seconds;
     double heard_again_seconds;  /* of a segment's beginning that are heard again at its end */
     double heard_again_speed;    /* and heard apart, played so fast; 1: they are not */

@@ -90,7 +90,7 @@ RILL_API rill_status rill_listener_load(const rill_model *model, const char *nam
 RILL_API const rill_listener_settings *rill_listener_get_settings(const rill_listener *listener);
 
 /* The embedding of a whole segment from a fresh state: mean of the steps' embeddings weighted by speech
- * probability, without the first skipped_start_seconds, unit length (pooled as the model file says). The
+ * probability to the power pooling_speech_power, without the first skipped_start_seconds, unit length. The
  * first heard_again_seconds are heard again at the end, from the state that has heard the rest; of a step
  * that is made twice the second counts two thirds. With a heard_again_speed they are heard twice more, by a
  * state of their own, played so fast. The same chain, without the tracker. */
