@@ -208,9 +208,9 @@ static size_t group_at(const delta_block *delta, size_t t) {
     return left >= group_steps ? group_steps : left > 0 ? 1 : 0;
 }
 
-/* All steps of the block for some columns of S, packed between the passes. */
-static void delta_columns(bool both, const one_head *head, const delta_block *delta, size_t m, size_t width,
-                          group_fetch *fetch) {
+/* All steps of the block for some columns of S, packed between the passes; one call's are on the stack. */
+static __attribute__((noinline)) void delta_columns(bool both, const one_head *head, const delta_block *delta,
+                                                    size_t m, size_t width, group_fetch *fetch) {
     _Alignas(vector) float packed[block_rows * tile_columns * lanes];
     const step_block *b = &delta->b;
     const size_t stride = (both ? tile_columns : 1) * lanes, S_stride = head->value_dim;
