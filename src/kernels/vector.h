@@ -134,6 +134,18 @@ INLINE const float *in_a_register(const float *at) {
     return at;
 }
 
+/* a · b + c, rounded once where the core can: compilers fuse what lies side by side, and clang may take it
+ * apart where lanes are loaded by cases. */
+INLINE vector fused(vector a, vector b, vector c) {
+#if defined __AVX512F__
+    return (vector)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined __AVX2__
+    return (vector)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#else
+    return a * b + c;
+#endif
+}
+
 /* a · b, not fused. Where a store and an FMA of whole registers share a port (Zen 5), or sums have ports of
  * their own (Zen 3), a product and a sum for each store are faster. */
 INLINE vector product_of(vector a, vector b) {

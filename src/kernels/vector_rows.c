@@ -19,11 +19,11 @@ INLINE void multiply_rows(size_t rows, size_t dim, const float *query, const flo
     size_t i = 0;
     for (; i + lanes <= dim; i += lanes) {
         const vector q = load(query + i);
-        for (size_t r = 0; r < rows; r++) product[r] += q * load(row[r] + i);
+        for (size_t r = 0; r < rows; r++) product[r] = fused(q, load(row[r] + i), product[r]);
     }
     if (i == dim) return;
     const vector q = load_part(query + i, dim - i);
-    for (size_t r = 0; r < rows; r++) product[r] += q * load_part(row[r] + i, dim - i);
+    for (size_t r = 0; r < rows; r++) product[r] = fused(q, load_part(row[r] + i, dim - i), product[r]);
 }
 
 static void score(const rill_rows *keys, float scale, const float *query, const rill_rows *next, float *y) {
