@@ -103,6 +103,10 @@ static size_t taken_by_case(rill_update_rule rule, rill_decay decay, size_t dim)
 }
 
 int main(void) {
+    if (!bounded) {
+        printf("SKIPPED: the bound is not of builds for debugging or with a sanitizer\n");
+        return 0;
+    }
     static const size_t dims[] = {16, 64, 100, 128, 200};
     const size_t thread_alone = taken_by(take_nothing, NULL);
     const rill_kernels *table;
@@ -128,6 +132,5 @@ int main(void) {
         printf("%s: %zu bytes of stack, %d stated\n", table->name, most, stated);
         within &= most <= stated;
     }
-    if (!bounded) printf("SKIPPED: the bound is not of builds for debugging or with a sanitizer\n");
-    return within || !bounded ? 0 : 1;
+    return within ? 0 : 1;
 }
