@@ -24,9 +24,8 @@ static const bool bounded = false;
 
 typedef struct forms_case {
     rill_attention_shape shape;
-    rill_sequence sequence;
+    random_sequence random;
     void *state, *workspace;
-    float *output;
 } forms_case;
 
 static void *take_nothing(void *unused) {
@@ -35,18 +34,20 @@ static void *take_nothing(void *unused) {
 
 static void *take_all(void *of) {
     forms_case *c = of;
+    rill_sequence *sequence = &c->random.sequence;
+    float *output = c->random.output;
     rill_attention_init(&c->shape, c->state);
-    rill_attention_recurrent(&c->shape, c->state, &c->sequence, c->output);
-    rill_attention_chunkwise(&c->shape, c->state, &c->sequence, c->output);
-    rill_attention_parallel(&c->shape, c->state, &c->sequence, c->output, c->workspace);
-    rill_attention_write(&c->shape, c->state, &c->sequence);
-    rill_attention_read(&c->shape, c->state, steps, c->sequence.queries, c->output);
-    rill_attention_noncausal(&c->shape, c->state, &c->sequence, c->output);
+    rill_attention_recurrent(&c->shape, c->state, sequence, output);
+    rill_attention_chunkwise(&c->shape, c->state, sequence, output);
+    rill_attention_parallel(&c->shape, c->state, sequence, output, c->workspace);
+    rill_attention_write(&c->shape, c->state, sequence);
+    rill_attention_read(&c->shape, c->state, steps, sequence->queries, output);
+    rill_attention_noncausal(&c->shape, c->state, sequence, output);
     if (rill_steady_check(&c->shape, NULL) == RILL_OK) {
         rill_steady_init(&c->shape, c->state);
-        rill_steady_attention(&c->shape, c->state, &c->sequence, c->output);
-        c->sequence.length = 1;
-        rill_steady_attention(&c->shape, c->state, &c->sequence, c->output);
+        rill_steady_attention(&c->shape, c->state, sequence, output);
+        sequence->length = 1;
+        rill_steady_attention(&c->shape, c->state, sequence, output);
     }
     return NULL;
 }
@@ -57,11 +58,11 @@ static size_t taken_by(void *(*run)(void *), void *of) {
     if (!stack)
         stack =
             mmap(NULL, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+    if (stack == MAP_FAILED) abort();
     memset(stack, paint, stack_size);
     pthread_attr_t attributes;
     pthread_t thread;
-    if (stack == MAP_FAILED || pthread_attr_init(&attributes) != 0 ||
-        pthread_attr_setstack(&attributes, stack, stack_size) != 0 ||
+    if (pthread_attr_init(&attributes) != 0 || pthread_attr_setstack(&attributes, stack, stack_size) != 0 ||
         pthread_create(&thread, &attributes, run, of) != 0)
         abort();
     pthread_join(thread, NULL);
@@ -71,32 +72,19 @@ static size_t taken_by(void *(*run)(void *), void *of) {
     return stack_size - untouched;
 }
 
-static forms_case make_case(rill_update_rule rule, rill_decay decay, size_t dim) {
-    forms_case c = {.shape = {.rule = rule, .decay = decay, .heads = 2, .query_heads = 4, .scale = 1}};
-    c.shape.key_dim = c.shape.value_dim = dim;
-    const size_t keys = steps * c.shape.heads * dim;
-    float *memory = malloc((6 * keys + 2 * steps) * sizeof *memory);
-    if (!memory) abort();
-    c.sequence = (rill_sequence){.length = steps, .queries = memory, .keys = memory + 2 * keys};
-    c.sequence.values = fill_uniform(memory, 3 * keys, 0, 0.1);
-    if (decay != RILL_DECAY_NONE) c.sequence.log_decay = fill_uniform(memory + 3 * keys, keys, -0.1, 0);
-    if (rule == RILL_RULE_DELTA || rule == RILL_RULE_GATED_DELTA)
-        c.sequence.beta = fill_uniform(memory + 6 * keys, 2 * steps, 0, 1);
-    if (rule == RILL_RULE_RANK_ONE)
-        c.sequence.transition_read = c.sequence.transition_write = memory + 2 * keys;
-    c.output = malloc(2 * keys * sizeof *c.output);
-    const bool steady = rill_steady_check(&c.shape, NULL) == RILL_OK;
-    c.state = malloc(steady ? rill_steady_size(&c.shape) : rill_attention_size(&c.shape));
-    c.workspace = malloc(rill_attention_parallel_size(&c.shape, steps));
-    if (!c.output || !c.state || !c.workspace) abort();
-    return c;
-}
-
-static size_t taken_by_case(rill_update_rule rule, rill_decay decay, size_t dim) {
-    forms_case c = make_case(rule, decay, dim);
+static size_t taken_by_case(const rill_attention_shape *shape) {
+    const bool steady = rill_steady_check(shape, NULL) == RILL_OK;
+    forms_case c = {.shape = *shape, .random = random_sequence_make(shape, steps, 0)};
+    rill_sequence *sequence = &c.random.sequence;
+    if (shape->rule == RILL_RULE_DELTA || shape->rule == RILL_RULE_GATED_DELTA)
+        sequence->beta = sequence->values;
+    if (shape->rule == RILL_RULE_RANK_ONE)
+        sequence->transition_read = sequence->transition_write = sequence->keys;
+    c.state = malloc(steady ? rill_steady_size(shape) : rill_attention_size(shape));
+    c.workspace = malloc(rill_attention_parallel_size(shape, steps));
+    if (!c.state || !c.workspace) abort();
     const size_t taken = taken_by(take_all, &c);
-    free((void *)c.sequence.queries);
-    free(c.output);
+    free(c.random.memory);
     free(c.state);
     free(c.workspace);
     return taken;
@@ -120,13 +108,13 @@ int main(void) {
                 for (size_t d = 0; d < sizeof dims / sizeof *dims; d++) {
                     const rill_attention_shape shape = {.rule = (rill_update_rule)rule,
                                                         .decay = (rill_decay)decay,
-                                                        .heads = 1,
-                                                        .query_heads = 1,
-                                                        .key_dim = 1,
-                                                        .value_dim = 1,
+                                                        .heads = 2,
+                                                        .query_heads = 4,
+                                                        .key_dim = dims[d],
+                                                        .value_dim = dims[d],
                                                         .scale = 1};
                     if (rill_attention_check(&shape, NULL) != RILL_OK) continue;
-                    const size_t taken = taken_by_case(shape.rule, shape.decay, dims[d]) - thread_alone;
+                    const size_t taken = taken_by_case(&shape) - thread_alone;
                     if (taken > most) most = taken;
                 }
         printf("%s: %zu bytes of stack, %d stated\n", table->name, most, stated);
