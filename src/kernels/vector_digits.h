@@ -48,18 +48,29 @@ INLINE vector find_unit(size_t inputs, const float *x, float *unit) {
     return splat(power_of_two(283 - exponent));
 }
 
+/* x to the nearest integers */
+INLINE integers to_integers(vector x) {
+#ifdef __AVX512F__
+    return (integers)_mm512_cvtps_epi32((__m512)x);
+#else
+    return (integers)_mm256_cvtps_epi32((__m256)x);
+#endif
+}
+
+/* Each four lanes' 16 bytes in that order. */
+INLINE bits reorder(bits x, __m128i order) {
+#ifdef __AVX512F__
+    return (bits)_mm512_shuffle_epi8((__m512i)x, _mm512_broadcast_i32x4(order));
+#else
+    return (bits)_mm256_shuffle_epi8((__m256i)x, _mm256_broadcastsi128_si256(order));
+#endif
+}
+
 /* The digits of x, each 128 more than it is; those of four inputs that share a word of weights in four lanes,
  * d₀ of all of them in the first. */
 INLINE bits digits_of(vector x, vector in_units) {
     const __m128i order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    x *= in_units;
-#ifdef __AVX512F__
-    const bits units = (bits)_mm512_cvtps_epi32((__m512)x) + 0x80808080u;
-    return (bits)_mm512_shuffle_epi8((__m512i)units, _mm512_broadcast_i32x4(order));
-#else
-    const bits units = (bits)_mm256_cvtps_epi32((__m256)x) + 0x80808080u;
-    return (bits)_mm256_shuffle_epi8((__m256i)units, _mm256_broadcastsi128_si256(order));
-#endif
+    return reorder((bits)to_integers(x * in_units) + 0x80808080u, order);
 }
 
 /* What a call works on: some inputs of all outputs, for some frames. */

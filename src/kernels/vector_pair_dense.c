@@ -20,19 +20,11 @@ typedef int16_t shorts __attribute__((vector_size(RILL_VECTOR_BYTES)));
 
 INLINE bits pairs_of(vector x, vector in_units) {
     const __m128i order = _mm_setr_epi8(0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
-    x *= in_units;
+    const integers units = to_integers(x * in_units), low = units << 16 >> 16, high = (units - low) >> 16;
 #ifdef __AVX512F__
-    const integers units = (integers)_mm512_cvtps_epi32((__m512)x);
+    return reorder((bits)_mm512_packs_epi32((__m512i)high, (__m512i)low), order);
 #else
-    const integers units = (integers)_mm256_cvtps_epi32((__m256)x);
-#endif
-    const integers low = units << 16 >> 16, high = (units - low) >> 16;
-#ifdef __AVX512F__
-    return (bits)_mm512_shuffle_epi8(_mm512_packs_epi32((__m512i)high, (__m512i)low),
-                                     _mm512_broadcast_i32x4(order));
-#else
-    return (bits)_mm256_shuffle_epi8(_mm256_packs_epi32((__m256i)high, (__m256i)low),
-                                     _mm256_broadcastsi128_si256(order));
+    return reorder((bits)_mm256_packs_epi32((__m256i)high, (__m256i)low), order);
 #endif
 }
 
